@@ -1,0 +1,169 @@
+import type { Insertable, Selectable, Updateable } from 'kysely';
+import { hashSecret } from './ids.ts';
+import { expandPermissions, type Permission } from './permissions.ts';
+import type { Platform } from './platform.ts';
+import type { ActorRow } from './schema.ts';
+
+/** What an access token of `/token` narrows its actor to: a repository's full name and what may be done there. */
+export type Access = { type: string; name: string; actions: readonly string[] };
+
+/** Who asks, and from where. API keys, tokens and robots differ in what they hold, not in form. */
+export type Actor = {
+  kind: 'key' | 'token' | 'robot' | 'anonymous' | 'system';
+  /** Empty for anonymous and system. */
+  id: string;
+  name: string;
+  teamId: string;
+  /** Raised when the secret is regenerated: what the old secret began is not its successor's. */
+  generation: number;
+  permissions: ReadonlySet<Permission>;
+  /** null: the whole team. */
+  projectIds: readonly string[] | null;
+  /** null: all registries of the team. */
+  registryIds: readonly string[] | null;
+  expiresAt: number | null;
+  /** null: not narrowed by an access token. */
+  access: readonly Access[] | null;
+  /** In whose name leases are taken: one push by one client, as far as that can be known. */
+  holder: string;
+  /** The peer's address, for the audit log. */
+  address: string;
+};
+
+export const anonymous: Actor = {
+  kind: 'anonymous',
+  id: '',
+  name: 'anonymous',
+  teamId: '',
+  generation: 0,
+  permissions: new Set(),
+  projectIds: null,
+  registryIds: null,
+  expiresAt: null,
+  access: null,
+  holder: 'anonymous',
+  address: '',
+};
+
+/** The platform itself, in background work for a team. */
+export function systemActor(teamId: string): Actor {
+  return { ...anonymous, kind: 'system', name: 'lading', teamId, holder: 'system' };
+}
+
+/** How long a change made on another replica may go unseen here. */
+const cacheMs = 1000;
+const cacheEntriesMax = 10_000;
+const lastUsedEveryMs = 60_000;
+
+/** The live actor with this secret. Expired and revoked ones are not found, so that callers cannot tell them apart. */
+export async function findActorBySecret(platform: Platform, secret: string): Promise<Actor | undefined> {
+  const hash = hashSecret(secret);
+  const actor = await cached(platform, `secret:${hash}`, () => loadActor(platform, 'secret_hash', hash));
+  return actor && isLive(actor, platform.now()) ? actor : undefined;
+}
+
+/**
+ * The actor behind an access token, if neither revoked nor regenerated since. `orExpired` also finds one whose secret has
+ * expired: it may still finish the upload it began (see `uploads.ts`).
+ */
+export async function findActorById(
+  platform: Platform,
+  id: string,
+  generation: number,
+  { orExpired = false } = {},
+): Promise<Actor | undefined> {
+  const actor = await cached(platform, `id:${id}`, () => loadActor(platform, 'id', id));
+  if (!actor || actor.generation !== generation) return undefined;
+  return orExpired || isLive(actor, platform.now()) ? actor : undefined;
+}
+
+const isLive = (actor: Actor, now: number) => actor.expiresAt === null || actor.expiresAt > now;
+
+async function loadActor(platform: Platform, column: 'id' | 'secret_hash', value: string): Promise<Actor | undefined> {
+  const row = await platform.db
+    .selectFrom('actors')
+    .selectAll()
+    .where(column, '=', value)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  if (!row) return undefined;
+  await touchLastUsed(platform, row);
+  return toActor(row);
+}
+
+function toActor(row: Selectable<ActorRow>): Actor {
+  return {
+    kind: row.kind,
+    id: row.id,
+    name: row.name,
+    teamId: row.team_id,
+    generation: row.generation,
+    permissions: expandPermissions(JSON.parse(row.permissions)),
+    projectIds: row.project_ids === null ? null : JSON.parse(row.project_ids),
+    registryIds: row.registry_ids === null ? null : JSON.parse(row.registry_ids),
+    expiresAt: row.expires_at,
+    access: null,
+    holder: row.id,
+    address: '',
+  };
+}
+
+/** At most one write a minute and secret: a hot row would cost every pull a transaction. */
+async function touchLastUsed({ db, now }: Platform, row: Selectable<ActorRow>): Promise<void> {
+  const dueBefore = now() - lastUsedEveryMs;
+  if (row.last_used_at !== null && row.last_used_at > dueBefore) return;
+  await db.updateTable('actors').set({ last_used_at: now() }).where('id', '=', row.id).execute();
+}
+
+async function cached(platform: Platform, key: string, load: () => Promise<Actor | undefined>) {
+  const cache = platform.local.actors;
+  const entry = cache.entries.get(key);
+  if (entry && entry.until > platform.now()) return entry.actor;
+  const epoch = cache.epoch;
+  const until = platform.now() + cacheMs;
+  const actor = await load();
+  // A revocation that came meanwhile wins: what was read may be from before it.
+  if (epoch === cache.epoch) {
+    if (cache.entries.size >= cacheEntriesMax) cache.entries.clear();
+    cache.entries.set(key, { actor, until });
+  }
+  return actor;
+}
+
+/** After each committed change to an actor, before the answer is sent. */
+export function forgetActors({ local }: Platform): void {
+  local.actors.epoch++;
+  local.actors.entries.clear();
+}
+
+/** Whether the secret that began something is still good. Read inside the transaction that ends it. */
+export async function isRevoked({ db }: Platform, principal: string, generation: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('actors')
+    .select('id')
+    .where('id', '=', principal)
+    .where('generation', '=', generation)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  return row === undefined;
+}
+
+export async function insertActor({ db }: Platform, row: Insertable<ActorRow>): Promise<void> {
+  await db.insertInto('actors').values(row).execute();
+}
+
+/** Changes live actors of a team; answers the changed rows. Call `forgetActors` after the commit. */
+export async function updateActor(
+  { db }: Platform,
+  id: string,
+  teamId: string,
+  change: Updateable<ActorRow>,
+): Promise<Selectable<ActorRow> | undefined> {
+  return db
+    .updateTable('actors')
+    .set(change)
+    .where('id', '=', id)
+    .where('team_id', '=', teamId)
+    .returningAll()
+    .executeTakeFirst();
+}

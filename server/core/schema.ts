@@ -1,0 +1,205 @@
+// The tables, as both engines hold them. Times are integer milliseconds UTC, sizes are bytes, flags are 0 or 1,
+// lists and objects are JSON text. Names, digests and keys compare byte by byte (`collate "C"` on Postgres).
+// `docs/storage.md` draws how the rows hang together; one core file writes each table.
+
+export type Schema = {
+  regions: RegionRow;
+  teams: TeamRow;
+  projects: ProjectRow;
+  registries: RegistryRow;
+  repositories: RepositoryRow;
+  objects: ObjectRow;
+  blobs: BlobRow;
+  repository_blobs: RepositoryBlobRow;
+  manifests: ManifestRow;
+  manifest_references: ManifestReferenceRow;
+  tags: TagRow;
+  uploads: UploadRow;
+  upload_parts: UploadPartRow;
+  actors: ActorRow;
+  operations: OperationRow;
+  holds: HoldRow;
+  signing_keys: SigningKeyRow;
+  audit_events: AuditEventRow;
+};
+
+/** A place with its own host name; `slug` is the id of `LADING_REGIONS`. Hosts stay in the configuration. */
+export type RegionRow = { id: string; slug: string; name: string };
+
+export type TeamRow = { id: string; name: string; slug: string; created_at: number };
+
+export type ProjectRow = { id: string; team_id: string; name: string; slug: string; created_at: number };
+
+/** `size` and `reserved` are changed only by `charge`, `release` and the reservations of `objects.ts`. */
+export type RegistryRow = {
+  id: string;
+  team_id: string;
+  project_id: string | null;
+  region_id: string;
+  name: string;
+  state: 'active' | 'deleting';
+  status_reason: string | null;
+  is_public: number;
+  is_managed: number;
+  size: number;
+  reserved: number;
+  size_limit: number;
+  created_at: number;
+  updated_at: number;
+};
+
+/** `revision` is raised first in every transaction that changes the repository: the row is its lock. */
+export type RepositoryRow = {
+  id: string;
+  registry_id: string;
+  name: string;
+  state: 'live' | 'deleting';
+  revision: number;
+  size: number;
+  created_at: number;
+  updated_at: number;
+};
+
+/** One object in the store, from before its first byte until after its removal. */
+export type ObjectRow = {
+  key: string;
+  state: 'writing' | 'stored' | 'doomed';
+  size: number;
+  refs: number;
+  reserved_in: string | null;
+  writer_until: number | null;
+  remove_after: number | null;
+  forget_after: number | null;
+  attempts: number;
+};
+
+/** A digest in a registry. The row exists or it does not: there is no half-deleted blob. */
+export type BlobRow = {
+  registry_id: string;
+  digest: string;
+  object_key: string;
+  size: number;
+  links: number;
+  lost: number;
+};
+
+/** A link: the permission to read a blob in one repository. */
+export type RepositoryBlobRow = {
+  repository_id: string;
+  digest: string;
+  registry_id: string;
+  leased_until: number;
+  leased_by: string;
+};
+
+export type ManifestRow = {
+  repository_id: string;
+  digest: string;
+  media_type: string;
+  artifact_type: string | null;
+  config_media_type: string | null;
+  subject: string | null;
+  /** JSON text of the manifest's annotations, for referrers. */
+  annotations: string | null;
+  os: string;
+  architecture: string;
+  built_at: number | null;
+  pushed_at: number;
+  /** Length of `bytes`. */
+  size: number;
+  /** The manifest with its config and layers, each digest once; of an index, the index alone. */
+  image_size: number;
+  leased_until: number;
+  leased_by: string;
+  bytes: Uint8Array;
+};
+
+/** Every descriptor of a manifest. No key on the child: foreign layers, sparse indexes and later arrivals are legal. */
+export type ManifestReferenceRow = { repository_id: string; manifest_digest: string; child_digest: string };
+
+/** `belongs_to`: the subject of a cosign tag (`sha256-<hex>.sig`) where that subject is in the repository. */
+export type TagRow = {
+  repository_id: string;
+  name: string;
+  digest: string;
+  belongs_to: string | null;
+  created_at: number;
+  updated_at: number;
+};
+
+export type UploadRow = {
+  id: string;
+  repository_id: string;
+  /** The actor that started it, and the generation of its secret then. */
+  principal: string;
+  generation: number;
+  received: number;
+  version: number;
+  started_at: number;
+  expires_at: number;
+};
+
+export type UploadPartRow = { upload_id: string; number: number; object_key: string; size: number };
+
+/** Whoever can sign in with a secret: API keys, tokens and robots. Only the secret's SHA-256 is kept. */
+export type ActorRow = {
+  id: string;
+  kind: 'key' | 'token' | 'robot';
+  team_id: string;
+  name: string;
+  secret_hash: string;
+  generation: number;
+  /** JSON list of permissions. */
+  permissions: string;
+  /** JSON lists of ids; null: the whole team, all registries. */
+  project_ids: string | null;
+  registry_ids: string | null;
+  /** How long a refresh prolongs it; null: it never expires. */
+  lifetime_ms: number | null;
+  expires_at: number | null;
+  revoked_at: number | null;
+  last_used_at: number | null;
+  created_at: number;
+};
+
+export type OperationRow = {
+  id: string;
+  kind: string;
+  team_id: string;
+  registry_id: string | null;
+  repository_id: string | null;
+  state: 'queued' | 'running' | 'done' | 'failed';
+  worker: string | null;
+  claimed_until: number | null;
+  again: number;
+  attempts: number;
+  freed: number;
+  /** JSON: what is asked, and how far it is. */
+  input: string;
+  progress: string;
+  error: string | null;
+  created_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+};
+
+/** While a hold runs, nothing is removed from the store (a backup is copying). */
+export type HoldRow = { id: string; until: number };
+
+/** Keys of `/token`'s signatures; the private half is sealed. `id` is the RFC 7638 thumbprint. */
+export type SigningKeyRow = { id: string; public_jwk: string; sealed_private_jwk: string; created_at: number };
+
+export type AuditEventRow = {
+  id: string;
+  team_id: string;
+  actor_kind: string;
+  actor_id: string;
+  actor_name: string;
+  action: string;
+  target_kind: string;
+  target_id: string;
+  target_name: string;
+  detail: string;
+  address: string;
+  created_at: number;
+};
