@@ -1,0 +1,212 @@
+// Objects: the bytes in the store, and the one place where they come and go.
+//
+//   begin   a row in state `writing`, with room reserved in a registry, before the first byte
+//   seal    `stored`, in the transaction that makes the owner (a blob or a part of an upload): stored is always owned
+//   drop    `doomed`, by the writer itself, who lost a race or was cut off
+//   late    `doomed`, by the janitor, when a writer has not renewed itself: removed once more a day later,
+//           because a stalled writer may wake and complete its bytes after the first removal
+//   remove  the object first, then its row
+//
+// A row never goes back to an earlier state and a key is never used again, so two removers, or a late one, harm nobody.
+
+import { sql } from 'kysely';
+import { Failure } from './failure.ts';
+import { newObjectKey } from './ids.ts';
+import type { Platform } from './platform.ts';
+import { release, reserve } from './sizes.ts';
+import { transact } from './transact.ts';
+
+const writerMs = 5 * 60_000;
+const lateMarginMs = 30_000;
+const forgetAfterMs = 24 * 3600_000;
+const retryRemovalMs = 60_000;
+/** How long bytes stay after the last row that used them: readers that hold the key, and restores of the database. */
+export const removalDelayMs = 10 * 60_000;
+
+/** Makes the row of an object to be written and reserves room for it. Answers its key. Throws `limit`. */
+export async function beginObject(platform: Platform, registryId: string, reservedBytes: number): Promise<string> {
+  const key = newObjectKey();
+  await transact(platform, async (platform) => {
+    await platform.db
+      .insertInto('objects')
+      .values({
+        key,
+        state: 'writing',
+        size: reservedBytes,
+        refs: 0,
+        reserved_in: registryId,
+        writer_until: platform.now() + writerMs,
+        remove_after: null,
+        forget_after: null,
+        attempts: 0,
+      })
+      .execute();
+    await reserve(platform, registryId, reservedBytes);
+  });
+  platform.local.writers.add(key);
+  return key;
+}
+
+/** Reserves more room for an object being written. Throws `limit`, or `unavailable` if the janitor took the object. */
+export async function growObject(platform: Platform, key: string, registryId: string, bytes: number): Promise<void> {
+  await transact(platform, async (platform) => {
+    const row = await platform.db
+      .updateTable('objects')
+      .set({ size: sql`size + ${bytes}` })
+      .where('key', '=', key)
+      .where('state', '=', 'writing')
+      .returning('key')
+      .executeTakeFirst();
+    if (!row) throw writerLost();
+    await reserve(platform, registryId, bytes);
+  });
+}
+
+/** Gives a written object to its owner. Inside the owner's transaction; what remains reserved is `size` bytes. */
+export async function sealObject({ db, local }: Platform, key: string, size: number): Promise<void> {
+  const row = await db
+    .updateTable('objects')
+    .set({ state: 'stored', refs: 1, size, writer_until: null })
+    .where('key', '=', key)
+    .where('state', '=', 'writing')
+    .returning('key')
+    .executeTakeFirst();
+  if (!row) throw writerLost();
+  local.writers.delete(key);
+}
+
+function writerLost(): Failure {
+  return new Failure(
+    'unavailable',
+    'The upload was interrupted for too long and its bytes were dropped. Send it again.',
+    {
+      about: 'upload',
+    },
+  );
+}
+
+/** Gives up an object that is being written, with its reservation. */
+export async function dropObject(platform: Platform, key: string): Promise<void> {
+  platform.local.writers.delete(key);
+  await doomWriting(platform, key, {});
+}
+
+async function doomWriting(platform: Platform, key: string, { lateSince }: { lateSince?: number }): Promise<void> {
+  await transact(platform, async (platform) => {
+    const { db, now } = platform;
+    const row = await db
+      .updateTable('objects')
+      .set({
+        state: 'doomed',
+        remove_after: now(),
+        forget_after: lateSince === undefined ? null : now() + forgetAfterMs,
+      })
+      .where('key', '=', key)
+      .where('state', '=', 'writing')
+      .$if(lateSince !== undefined, (q) => q.where('writer_until', '<', lateSince ?? 0))
+      .returning(['size', 'reserved_in'])
+      .executeTakeFirst();
+    if (row?.reserved_in) await release(platform, row.reserved_in, 0, row.size);
+  });
+}
+
+/** Each minute: says that this process still writes what it writes. A stalled process loses its objects. */
+export async function renewWriters({ db, now, local }: Platform): Promise<void> {
+  const keys = [...local.writers];
+  for (let i = 0; i < keys.length; i += 500) {
+    await db
+      .updateTable('objects')
+      .set({ writer_until: now() + writerMs })
+      .where('key', 'in', keys.slice(i, i + 500))
+      .where('state', '=', 'writing')
+      .execute();
+  }
+}
+
+/** Dooms what nobody writes any more. Answers how many. */
+export async function doomLateWriters(platform: Platform): Promise<number> {
+  const lateSince = platform.now() - lateMarginMs;
+  const rows = await platform.db
+    .selectFrom('objects')
+    .select('key')
+    .where('state', '=', 'writing')
+    .where('writer_until', '<', lateSince)
+    .limit(100)
+    .execute();
+  for (const { key } of rows) await doomWriting(platform, key, { lateSince });
+  return rows.length;
+}
+
+/**
+ * On an engine that only one process can open, at its start: whatever was being written has no writer any more, and
+ * none that could wake later either.
+ */
+export async function doomAbandonedWriters(platform: Platform): Promise<number> {
+  const rows = await platform.db.selectFrom('objects').select('key').where('state', '=', 'writing').execute();
+  for (const { key } of rows) await doomWriting(platform, key, {});
+  return rows.length;
+}
+
+/** Takes one use off stored objects; the last use dooms them. Keys are sorted: the lock order within a table. */
+export async function unref(platform: Platform, keys: readonly string[], removeAfter: number): Promise<void> {
+  for (const key of [...keys].sort()) {
+    await platform.db
+      .updateTable('objects')
+      .set({
+        refs: sql`refs - 1`,
+        state: sql`case when refs = 1 then 'doomed' else state end`,
+        remove_after: sql`case when refs = 1 then cast(${removeAfter} as bigint) else remove_after end`,
+      })
+      .where('key', '=', key)
+      .where('state', '=', 'stored')
+      .execute();
+  }
+}
+
+/** Shares stored bytes once more. False if they are not there to share. */
+export async function shareObject({ db }: Platform, key: string): Promise<boolean> {
+  const row = await db
+    .updateTable('objects')
+    .set({ refs: sql`refs + 1` })
+    .where('key', '=', key)
+    .where('state', '=', 'stored')
+    .returning('key')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** The remover: up to a hundred doomed objects whose time has come. Answers how many it took on. */
+export async function removeDoomed(platform: Platform): Promise<number> {
+  const { db, now, blobs, log } = platform;
+  const rows = await db
+    .selectFrom('objects')
+    .select(['key', 'forget_after'])
+    .where('state', '=', 'doomed')
+    .where('remove_after', '<=', now())
+    .where(({ not, exists, selectFrom }) => not(exists(selectFrom('holds').select('id').where('until', '>', now()))))
+    .orderBy('remove_after')
+    .limit(100)
+    .execute();
+  for (const row of rows) {
+    try {
+      await blobs.remove(row.key);
+      await forgetRemoved(platform, row);
+    } catch (error) {
+      log.warn({ key: row.key, err: error }, 'could not remove an object; it will be tried again');
+      await db
+        .updateTable('objects')
+        .set({ attempts: sql`attempts + 1`, remove_after: now() + retryRemovalMs })
+        .where('key', '=', row.key)
+        .execute();
+    }
+  }
+  return rows.length;
+}
+
+async function forgetRemoved({ db, now }: Platform, row: { key: string; forget_after: number | null }): Promise<void> {
+  if (row.forget_after === null || row.forget_after <= now()) {
+    await db.deleteFrom('objects').where('key', '=', row.key).where('state', '=', 'doomed').execute();
+  } else {
+    await db.updateTable('objects').set({ remove_after: row.forget_after }).where('key', '=', row.key).execute();
+  }
+}

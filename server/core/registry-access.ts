@@ -1,0 +1,184 @@
+import { sql } from 'kysely';
+import type { Actor } from './actors.ts';
+import { Failure } from './failure.ts';
+import { newId } from './ids.ts';
+import { isUuid, type RepositoryName, splitRepositoryName } from './names.ts';
+import { holdsRight, holdsRightEverywhere, type RegistryAction } from './permissions.ts';
+import type { Platform, Region } from './platform.ts';
+import { transact } from './transact.ts';
+
+/** What must be known of a registry to decide who may do what in it. */
+export type RegistryAccess = {
+  id: string;
+  name: string;
+  teamId: string;
+  projectId: string | null;
+  isPublic: boolean;
+};
+
+/** A repository that an actor may use for some action. `id` is undefined until the first push makes it. */
+export type RepositoryAccess = {
+  id: string | undefined;
+  /** Without the registry's name. */
+  path: string;
+  /** As clients write it. */
+  name: RepositoryName;
+  registry: RegistryAccess;
+};
+
+export type LiveRepository = RepositoryAccess & { id: string };
+
+export type RepositoryQuery = { region: Region; name: RepositoryName; action: RegistryAction };
+
+/** The registry that a push path's first component means: its name in the region, else a project's id. */
+export async function findRegistry(
+  { db }: Platform,
+  region: Region,
+  name: string,
+): Promise<RegistryAccess | undefined> {
+  const query = db
+    .selectFrom('registries')
+    .select(['id', 'name', 'team_id', 'project_id', 'is_public'])
+    .where('region_id', '=', region.id)
+    .where('state', '=', 'active');
+  const row = await (isUuid(name)
+    ? query.where('project_id', '=', name).where('is_managed', '=', 1)
+    : query.where('name', '=', name)
+  ).executeTakeFirst();
+  return row && toRegistryAccess(row);
+}
+
+export function toRegistryAccess(row: {
+  id: string;
+  name: string;
+  team_id: string;
+  project_id: string | null;
+  is_public: number;
+}): RegistryAccess {
+  return {
+    id: row.id,
+    name: row.name,
+    teamId: row.team_id,
+    projectId: row.project_id,
+    isPublic: row.is_public === 1,
+  };
+}
+
+/**
+ * Finds the repository and decides whether the actor may do the action there. Throws `unauthenticated`, `denied`, or
+ * `not_found` about the registry: for those who hold the action on all their registries, and in the same words whether
+ * the name is free or another team's.
+ */
+export async function openRepository(
+  platform: Platform,
+  actor: Actor,
+  { region, name, action }: RepositoryQuery,
+): Promise<RepositoryAccess> {
+  const split = splitRepositoryName(name);
+  const registry = await findRegistry(platform, region, split.registry);
+  requireAction(actor, registry, name, action);
+  if (split.repository === '') throw missingRepositoryPart(name);
+  const row = await platform.db
+    .selectFrom('repositories')
+    .select('id')
+    .where('registry_id', '=', registry.id)
+    .where('name', '=', split.repository)
+    .where('state', '=', 'live')
+    .executeTakeFirst();
+  return { id: row?.id, path: split.repository, name, registry };
+}
+
+export function missingRepositoryPart(name: string): Failure {
+  return new Failure(
+    'invalid',
+    `"${name}" names a registry, not a repository in it. Use ${name}/<repository>, for example ${name}/app.`,
+    { about: 'name' },
+  );
+}
+
+export function requireAction(
+  actor: Actor,
+  registry: RegistryAccess | undefined,
+  name: string,
+  action: RegistryAction,
+): asserts registry is RegistryAccess {
+  const isInAccess = allowsByAccess(actor, name, action);
+  if (registry && isInAccess && holdsRight(actor, registry, action)) return;
+  const isHidden = !registry || registry.teamId !== actor.teamId;
+  if (isHidden && isInAccess && holdsRightEverywhere(actor, action)) throw registryUnknown(name);
+  if (actor.kind === 'anonymous' && actor.access === null) {
+    throw new Failure('unauthenticated', `Sign in to ${action} ${name}.`, { about: 'repository' });
+  }
+  throw new Failure('denied', `You may not ${action} ${name} with this token or key.`, {
+    about: 'repository',
+    isScopeTooSmall: actor.access !== null && !isInAccess,
+  });
+}
+
+/** Whether the actor may do it, as a yes or no: for mounts, where a no must not show. */
+export function mayDo(actor: Actor, registry: RegistryAccess, name: string, action: RegistryAction): boolean {
+  return allowsByAccess(actor, name, action) && holdsRight(actor, registry, action);
+}
+
+function allowsByAccess(actor: Actor, name: string, action: RegistryAction): boolean {
+  if (actor.access === null) return true;
+  return actor.access.some((a) => a.type === 'repository' && a.name === name && a.actions.includes(action));
+}
+
+function registryUnknown(name: string): Failure {
+  const registry = name.split('/')[0] ?? name;
+  return new Failure(
+    'not_found',
+    `There is no registry "${registry}". Make it first: POST /lading/v1/registries with {"name":"${registry}"}, then push again.`,
+    { about: 'registry' },
+  );
+}
+
+/** The repository, made if it was not there. Its registry's row is touched first: nothing is made in a deleting one. */
+export async function ensureRepository(platform: Platform, access: RepositoryAccess): Promise<LiveRepository> {
+  if (access.id !== undefined) return { ...access, id: access.id };
+  return transact(platform, async ({ db, now }) => {
+    const registry = await db
+      .updateTable('registries')
+      .set({ size: sql`size` })
+      .where('id', '=', access.registry.id)
+      .where('state', '=', 'active')
+      .returning('id')
+      .executeTakeFirst();
+    if (!registry) throw registryUnknown(access.name);
+    await db
+      .insertInto('repositories')
+      .values({
+        id: newId(),
+        registry_id: access.registry.id,
+        name: access.path,
+        state: 'live',
+        revision: 0,
+        size: 0,
+        created_at: now(),
+        updated_at: now(),
+      })
+      .onConflict((oc) => oc.columns(['registry_id', 'name']).doNothing())
+      .execute();
+    const row = await db
+      .selectFrom('repositories')
+      .select(['id', 'state'])
+      .where('registry_id', '=', access.registry.id)
+      .where('name', '=', access.path)
+      .executeTakeFirstOrThrow();
+    if (row.state !== 'live') {
+      throw new Failure('unavailable', `${access.name} is being deleted. Push again when that has ended.`, {
+        about: 'repository',
+        retryAfterSeconds: 5,
+      });
+    }
+    return { ...access, id: row.id };
+  });
+}
+
+/** For what needs an existing repository. Throws `not_found` about it. */
+export function requireRepository(access: RepositoryAccess): asserts access is LiveRepository {
+  if (access.id === undefined) {
+    throw new Failure('not_found', `There is no repository ${access.name}.`, { about: 'repository' });
+  }
+}
