@@ -47,7 +47,7 @@ export function connect(port: number): Promise<Connection> {
         return;
       }
       early = Buffer.alloc(0);
-      incoming = readHead(all.latin1Slice(0, end), waiting.wants);
+      incoming = readHead(all.toString('latin1', 0, end), waiting.wants);
       body = all.subarray(end + 4);
     }
     if (!takeBody(incoming, body, waiting.wants)) return;

@@ -186,9 +186,9 @@ export function scopeOf(server: Server, repository: string): string {
   return `repository:${server.prefix}${repository}:pull,push,delete`;
 }
 
-/** The path of an upload session, with the digest that ends it. */
-export function finishPath(location: string, digest: string): string {
+/** The path of an upload session, with the digest that ends it where there is one. */
+export function sessionPath(location: string, digest?: string): string {
   const url = new URL(location, 'http://127.0.0.1');
-  url.searchParams.set('digest', digest);
+  if (digest !== undefined) url.searchParams.set('digest', digest);
   return url.pathname + url.search;
 }

@@ -1,0 +1,84 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Case, Settings } from './case.ts';
+import { blobPushes, blobReads } from './cases/blobs.ts';
+import { images } from './cases/images.ts';
+import { repositoryListing, tagListing } from './cases/listings.ts';
+import { manifests } from './cases/manifests.ts';
+import { manyManifests, pushMemory } from './cases/memory.ts';
+import { zb } from './cases/zb.ts';
+import { describeMachine } from './machine.ts';
+import { binaries, type ServerName, startServer } from './servers.ts';
+import { format, makeCpuTable, makeTable, type Results } from './table.ts';
+
+const cases = [manifests, blobReads, blobPushes, images, zb, tagListing, repositoryListing, pushMemory, manyManifests];
+const everyone: ServerName[] = ['docker-registry', 'zot', 'lading'];
+
+const { values: options } = parseArgs({
+  options: {
+    case: { type: 'string', multiple: true },
+    server: { type: 'string', multiple: true },
+    seconds: { type: 'string', default: '10' },
+    runs: { type: 'string', default: '3' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const settings: Settings = { seconds: Number(options.seconds), runs: Number(options.runs) };
+const chosen = cases.filter(({ id }) => options.case?.includes(id) ?? isPossible(id));
+const servers = everyone.filter((name) => (options.server?.includes(name) ?? true) && isThere(name));
+if (chosen.length === 0) throw new Error(`no such case; there are ${cases.map(({ id }) => id).join(', ')}`);
+
+const machine = describeMachine();
+console.log(machine);
+const results: Results = new Map();
+for (let run = 1; run <= settings.runs; run++) {
+  // Round by round, not server by server: if the machine drifts, it drifts for all of them.
+  for (const name of servers)
+    await runServer(
+      name,
+      chosen.filter(({ once }) => run === 1 || !once),
+    );
+}
+const tables = `${makeTable(chosen, results, servers)}\n\n${makeCpuTable(chosen, results, servers)}\n`;
+console.log(`\n${tables}`);
+if (options.write) writeResults(tables);
+
+async function runServer(name: ServerName, list: Case[]): Promise<void> {
+  for (const each of list) {
+    // A fresh server and an empty store for each case, so that no case pays for another's data.
+    const server = await startServer(name);
+    try {
+      await each.run(server, settings, (row, sample) => {
+        const byServer = results.get(row) ?? new Map();
+        results.set(row, byServer.set(name, [...(byServer.get(name) ?? []), sample]));
+        const cpu = sample.cpuMs === undefined ? '' : `, CPU ${format(sample.cpuMs)} ms each`;
+        const p99 = sample.p99Ms === undefined ? '' : `, p99 ${format(sample.p99Ms)} ms`;
+        console.log(`${name}: ${row}: ${format(sample.value)}${cpu}${p99}${sample.note ? ` (${sample.note})` : ''}`);
+      });
+    } finally {
+      await server.stop();
+    }
+  }
+}
+
+function isThere(name: ServerName): boolean {
+  if (binaries[name] !== undefined) return true;
+  console.log(`${name} is left out: BENCH_${name.toUpperCase()} names no binary (bench/README.md says how)`);
+  return false;
+}
+
+function isPossible(id: string): boolean {
+  if (id !== 'zb' || process.env.BENCH_ZB !== undefined) return true;
+  console.log('zb is left out: BENCH_ZB names no binary (bench/README.md says how)');
+  return false;
+}
+
+function writeResults(text: string): void {
+  const path = join(import.meta.dirname, 'README.md');
+  const [before, rest] = readFileSync(path, 'utf8').split('<!-- results -->\n');
+  const after = rest?.split('<!-- end -->')[1];
+  const when = new Date().toISOString().slice(0, 10);
+  const header = `${when}, median of ${settings.runs} runs of ${settings.seconds} s. ${machine}.\n\n`;
+  writeFileSync(path, `${before}<!-- results -->\n${header}${text}<!-- end -->${after}`);
+}
