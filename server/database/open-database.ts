@@ -1,0 +1,85 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Kysely, sql } from 'kysely';
+import { Failure } from '#core/failure.ts';
+import type { Schema } from '#core/schema.ts';
+import { newDatabaseClock } from './database-clock.ts';
+import type { Engine } from './engine.ts';
+import { migrate } from './migrate.ts';
+import { openPostgresDialect } from './postgres.ts';
+import { openSqliteDialect } from './sqlite.ts';
+
+export type Database = {
+  db: Kysely<Schema>;
+  engine: Engine;
+  /** Milliseconds UTC, alike on all replicas: leases and claims of one are read by the others. */
+  now: () => number;
+  /** Throws `unavailable` if the database cannot be read now (readiness). */
+  check(): Promise<void>;
+  close(): Promise<void>;
+};
+
+export type DatabaseOptions = {
+  /** `postgres://…`; without it SQLite in the data directory. */
+  url?: string | undefined;
+  dataDir: string;
+  poolSize?: number;
+};
+
+/** Opens the database and brings it to this program's schema. Throws `unavailable` with one sentence if that cannot be. */
+export async function openDatabase({ url, dataDir, poolSize = 20 }: DatabaseOptions): Promise<Database> {
+  return url === undefined ? openSqlite(dataDir) : openPostgres(url, poolSize);
+}
+
+async function openSqlite(dataDir: string): Promise<Database> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const db = new Kysely<Schema>({ dialect: openSqliteDialect(join(dataDir, 'lading.db')) });
+  await closeOnFailure(db, () => migrate(db, 'sqlite', Date.now));
+  return { db, engine: 'sqlite', now: Date.now, check: () => ask(db), close: () => db.destroy() };
+}
+
+async function openPostgres(url: string, poolSize: number): Promise<Database> {
+  const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
+  const clock = newDatabaseClock(db);
+  await closeOnFailure(db, async () => {
+    await requireFitServer(db);
+    await clock.measure();
+    await migrate(db, 'postgres', clock.now);
+  });
+  clock.start();
+  const close = async () => {
+    clock.stop();
+    await db.destroy();
+  };
+  return { db, engine: 'postgres', now: clock.now, check: () => ask(db), close };
+}
+
+async function closeOnFailure(db: Kysely<Schema>, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
+}
+
+async function ask(db: Kysely<Schema>): Promise<void> {
+  await db.selectFrom('regions').select('id').limit(1).execute();
+}
+
+/** With `synchronous_commit = off` a crash could bring rows back whose bytes the remover has already taken. */
+async function requireFitServer(db: Kysely<Schema>): Promise<void> {
+  const { rows } = await sql<{ version: string; number: number; commit: string }>`select
+    current_setting('server_version') as version, cast(current_setting('server_version_num') as integer) as number,
+    current_setting('synchronous_commit') as commit`.execute(db);
+  const server = rows[0];
+  if (!server || server.number < 150_000) {
+    throw new Failure('unavailable', `The database is PostgreSQL ${server?.version}; Lading needs 15 or later.`);
+  }
+  if (server.commit === 'off') {
+    throw new Failure(
+      'unavailable',
+      'The database has synchronous_commit = off, which can lose acknowledged images in a crash. Set it to on for the database or user of LADING_DATABASE_URL.',
+    );
+  }
+}

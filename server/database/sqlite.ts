@@ -1,0 +1,191 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from 'kysely';
+import { type Mutex, newMutex } from './mutex.ts';
+import { translateSqliteError } from './sqlite-errors.ts';
+
+/**
+ * Kysely on `node:sqlite`, with two connections to one WAL file: `writer` runs transactions and every statement that
+ * writes, `reader` the selects outside transactions. Reads therefore never wait for a transaction; with the stock
+ * dialect's single connection they would wait for all of it, pauses of the program included.
+ *
+ * Between two processes SQLite's own lock decides; inside this one the mutex does, because two transactions cannot
+ * share a connection.
+ */
+export function openSqliteDialect(file: string): Dialect {
+  return {
+    createAdapter: newAdapter,
+    createDriver: () => newDriver(file),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  };
+}
+
+/** The stock adapter makes Kysely serialise everything over one connection; ours looks after itself. */
+function newAdapter(): SqliteAdapter {
+  return Object.defineProperty(new SqliteAdapter(), 'supportsMultipleConnections', { value: true });
+}
+
+const statementsMax = 1000;
+
+type Connection = {
+  database: DatabaseSync;
+  statements: Map<string, Statement>;
+};
+
+type Statement = { prepared: StatementSync; returnsRows: boolean };
+
+type Session = DatabaseConnection & { inTransaction: boolean };
+
+function newDriver(file: string): Driver {
+  const mutex = newMutex();
+  const idle: Session[] = [];
+  let writer: Connection;
+  let reader: Connection;
+
+  return {
+    async init() {
+      writer = attempt(() => openWriter(file));
+      reader = attempt(() => openReader(file));
+    },
+    async acquireConnection() {
+      return idle.pop() ?? newSession(writer, reader, mutex);
+    },
+    async beginTransaction(connection) {
+      await mutex.acquire();
+      try {
+        attempt(() => begin(writer.database));
+        (connection as Session).inTransaction = true;
+      } catch (error) {
+        mutex.release();
+        throw error;
+      }
+    },
+    // A commit that fails keeps the mutex: Kysely rolls back next.
+    async commitTransaction(connection) {
+      attempt(() => writer.database.exec('commit'));
+      endTransaction(connection as Session, mutex);
+    },
+    async rollbackTransaction(connection) {
+      try {
+        rollBack(writer.database);
+      } finally {
+        endTransaction(connection as Session, mutex);
+      }
+    },
+    async releaseConnection(connection) {
+      idle.push(connection as Session);
+    },
+    async destroy() {
+      reader.database.close();
+      writer.database.close();
+    },
+  };
+}
+
+function newSession(writer: Connection, reader: Connection, mutex: Mutex): Session {
+  const session: Session = {
+    inTransaction: false,
+    async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+      if (session.inTransaction) return runInTransaction(writer, query);
+      if (isSelect(query)) return run(reader, query);
+      // A statement of its own runs to its end here and now, so it needs the mutex only to wait for transactions.
+      if (!mutex.isHeld()) return run(writer, query);
+      await mutex.acquire();
+      try {
+        return run(writer, query);
+      } finally {
+        mutex.release();
+      }
+    },
+    // biome-ignore lint/correctness/useYield: the interface wants a generator, and nothing here streams rows.
+    async *streamQuery(): AsyncIterableIterator<QueryResult<never>> {
+      throw new Error('Page through the rows by key: an open cursor would keep the WAL from being checkpointed.');
+    },
+  };
+  return session;
+}
+
+function endTransaction(session: Session, mutex: Mutex): void {
+  session.inTransaction = false;
+  mutex.release();
+}
+
+/** `immediate`: a transaction that reads first and writes later would fail at once if anyone wrote in between. */
+function begin(database: DatabaseSync): void {
+  rollBack(database);
+  database.exec('begin immediate');
+}
+
+/** SQLite itself rolls back on a full disk and the like; a second `rollback` would be an error that hides the first. */
+function rollBack(database: DatabaseSync): void {
+  if (database.isTransaction) database.exec('rollback');
+}
+
+/** Without the check, what follows a rollback by SQLite itself would be committed statement by statement. */
+function runInTransaction<R>(writer: Connection, query: CompiledQuery): QueryResult<R> {
+  if (!writer.database.isTransaction) throw new Error('The transaction has ended: the database rolled it back.');
+  return run(writer, query);
+}
+
+function isSelect({ query, sql }: CompiledQuery): boolean {
+  return query.kind === 'SelectQueryNode' || (query.kind === 'RawNode' && /^\s*select\b/i.test(sql));
+}
+
+function run<R>(connection: Connection, query: CompiledQuery): QueryResult<R> {
+  const parameters = query.parameters as readonly SQLInputValue[];
+  try {
+    const statement = connection.statements.get(query.sql) ?? prepare(connection, query.sql);
+    if (statement.returnsRows) {
+      const rows = statement.prepared.all(...parameters) as R[];
+      return query.query.kind === 'SelectQueryNode' ? { rows } : { rows, numAffectedRows: BigInt(rows.length) };
+    }
+    const { changes, lastInsertRowid } = statement.prepared.run(...parameters);
+    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+  } catch (error) {
+    throw translateSqliteError(error);
+  }
+}
+
+function prepare({ database, statements }: Connection, sql: string): Statement {
+  const prepared = database.prepare(sql);
+  const statement = { prepared, returnsRows: prepared.columns().length > 0 };
+  const oldest = statements.size >= statementsMax ? statements.keys().next().value : undefined;
+  if (oldest !== undefined) statements.delete(oldest);
+  statements.set(sql, statement);
+  return statement;
+}
+
+/** `synchronous = full`: with less, a power cut could bring rows back whose bytes the remover has already taken. */
+function openWriter(file: string): Connection {
+  const database = new DatabaseSync(file, { timeout: 5000, enableForeignKeyConstraints: true });
+  database.exec('pragma journal_mode = wal');
+  database.exec('pragma synchronous = full');
+  database.exec('pragma cache_size = -16384');
+  database.exec('pragma journal_size_limit = 67108864');
+  database.exec('pragma temp_store = memory');
+  return { database, statements: new Map() };
+}
+
+function openReader(file: string): Connection {
+  const database = new DatabaseSync(file, { timeout: 5000, readOnly: true });
+  database.exec('pragma cache_size = -32768');
+  database.exec('pragma temp_store = memory');
+  return { database, statements: new Map() };
+}
+
+function attempt<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw translateSqliteError(error);
+  }
+}
