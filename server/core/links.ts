@@ -91,7 +91,7 @@ export async function linkBlob(
   blob: StoredBlob,
   holder: string,
 ): Promise<number> {
-  const { db, now } = platform;
+  const { now } = platform;
   const isReplaced = await replaceLostBytes(platform, registryId, blob);
   if (await leaseLink(platform, id, blob.digest, holder)) {
     if (!isReplaced) await unref(platform, [blob.key], now());

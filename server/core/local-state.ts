@@ -1,5 +1,8 @@
 import type { Hash } from 'node:crypto';
 import type { Actor } from './actors.ts';
+import type { DigestAlgorithm } from './digest.ts';
+import type { RefusedSignIns } from './refused-sign-ins.ts';
+import type { SigningKeyCache } from './signing-keys.ts';
 
 /** What one process remembers between requests. Losing it costs time, never data. */
 export type LocalState = {
@@ -10,6 +13,9 @@ export type LocalState = {
   activeUploads: Map<string, number>;
   /** Running hashes of uploads that come in several chunks, valid for one version of the upload's row. */
   uploadHashes: Map<string, UploadHash>;
+  signingKeys: SigningKeyCache;
+  /** Not yet written to the audit log. */
+  refusedSignIns: Map<string, RefusedSignIns>;
 };
 
 export type ActorCache = {
@@ -18,7 +24,7 @@ export type ActorCache = {
   epoch: number;
 };
 
-export type UploadHash = { version: number; sha256: Hash; sha512: Hash | undefined };
+export type UploadHash = { version: number; algorithm: DigestAlgorithm; hash: Hash };
 
 export function newLocalState(): LocalState {
   return {
@@ -26,5 +32,7 @@ export function newLocalState(): LocalState {
     writers: new Set(),
     activeUploads: new Map(),
     uploadHashes: new Map(),
+    signingKeys: { keys: [], readAt: 0, reading: undefined },
+    refusedSignIns: new Map(),
   };
 }

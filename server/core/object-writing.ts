@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { Failure } from './failure.ts';
-import { beginObject, dropObject, growObject } from './objects.ts';
+import { beginObject, dropObject, growObject, writerLost } from './objects.ts';
 import type { Platform } from './platform.ts';
 
 /** What a client sends. `length` is undefined where it did not say. */
@@ -51,6 +51,7 @@ async function* metered(
       await growObject(platform, key, registryId, step);
       meter.reserved += step;
     }
+    if (!platform.local.writers.has(key)) throw writerLost();
     hash?.update(chunk);
     yield chunk;
   }

@@ -63,7 +63,7 @@ export async function growObject(platform: Platform, key: string, registryId: st
 }
 
 /** Gives a written object to its owner. Inside the owner's transaction; what remains reserved is `size` bytes. */
-export async function sealObject({ db, local }: Platform, key: string, size: number): Promise<void> {
+export async function sealObject({ db }: Platform, key: string, size: number): Promise<void> {
   const row = await db
     .updateTable('objects')
     .set({ state: 'stored', refs: 1, size, writer_until: null })
@@ -72,10 +72,9 @@ export async function sealObject({ db, local }: Platform, key: string, size: num
     .returning('key')
     .executeTakeFirst();
   if (!row) throw writerLost();
-  local.writers.delete(key);
 }
 
-function writerLost(): Failure {
+export function writerLost(): Failure {
   return new Failure(
     'unavailable',
     'The upload was interrupted for too long and its bytes were dropped. Send it again.',
@@ -110,16 +109,20 @@ async function doomWriting(platform: Platform, key: string, { lateSince }: { lat
   });
 }
 
-/** Each minute: says that this process still writes what it writes. A stalled process loses its objects. */
+/** Each minute: says that this process still writes what it writes. What it lost meanwhile, it stops writing. */
 export async function renewWriters({ db, now, local }: Platform): Promise<void> {
   const keys = [...local.writers];
   for (let i = 0; i < keys.length; i += 500) {
-    await db
+    const batch = keys.slice(i, i + 500);
+    const renewed = await db
       .updateTable('objects')
       .set({ writer_until: now() + writerMs })
-      .where('key', 'in', keys.slice(i, i + 500))
+      .where('key', 'in', batch)
       .where('state', '=', 'writing')
+      .returning('key')
       .execute();
+    const alive = new Set(renewed.map((row) => row.key));
+    for (const key of batch) if (!alive.has(key)) local.writers.delete(key);
   }
 }
 

@@ -1,0 +1,206 @@
+import type { Readable } from 'node:stream';
+import type { Actor } from './actors.ts';
+import type { Digest } from './digest.ts';
+import { Failure } from './failure.ts';
+import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRepository, unlink } from './links.ts';
+import { parseRepositoryName, type RepositoryName, splitRepositoryName } from './names.ts';
+import { shareObject } from './objects.ts';
+import type { ByteRange, Platform, Region } from './platform.ts';
+import {
+  ensureRepository,
+  findRegistry,
+  type LiveRepository,
+  mayDo,
+  type RegistryAccess,
+  type RepositoryAccess,
+} from './registry-access.ts';
+import { charge, release } from './sizes.ts';
+import { transact } from './transact.ts';
+
+export type Blob = { digest: Digest; size: number; objectKey: string };
+
+/**
+ * The blob, as readable in this repository: a link decides, so the same bytes elsewhere are not found here. Throws
+ * `not_found`. For someone who may push, a found blob is leased: a 200 promises that the push it starts may use it.
+ */
+export async function getBlob(
+  platform: Platform,
+  actor: Actor,
+  repository: RepositoryAccess,
+  digest: Digest,
+): Promise<Blob> {
+  const row = await findLink(platform, repository.id ?? '', digest);
+  if (!row) throw blobUnknown(digest);
+  if (mayDo(actor, repository.registry, repository.name, 'push')) {
+    // The update decides, not the select before it: a collection may have come in between.
+    const isLeased =
+      isFreshLease(row, platform.now(), actor.holder) ||
+      (await leaseLink(platform, repository.id ?? '', digest, actor.holder));
+    if (!isLeased) throw blobUnknown(digest);
+  }
+  return { digest, size: row.size, objectKey: row.object_key };
+}
+
+async function findLink({ db }: Platform, repositoryId: string, digest: Digest) {
+  return db
+    .selectFrom('repository_blobs as l')
+    .innerJoin('blobs as b', (join) =>
+      join.onRef('b.registry_id', '=', 'l.registry_id').onRef('b.digest', '=', 'l.digest'),
+    )
+    .select(['l.leased_until', 'l.leased_by', 'b.size', 'b.object_key'])
+    .where('l.repository_id', '=', repositoryId)
+    .where('l.digest', '=', digest)
+    .where('b.lost', '=', 0)
+    .executeTakeFirst();
+}
+
+export function blobUnknown(digest: string): Failure {
+  return new Failure('not_found', `The repository holds no blob ${digest}.`, { about: 'blob' });
+}
+
+/**
+ * Opens a blob's bytes. The object may have been replaced or collected since the row was read: then the row is asked
+ * again, once. Throws `not_found`; bytes that are gone although the row stands are a bug and end as one.
+ */
+export async function openBlob(
+  platform: Platform,
+  repository: RepositoryAccess,
+  blob: Blob,
+  range?: ByteRange,
+): Promise<Readable> {
+  const stream = await platform.blobs.read(blob.objectKey, range);
+  if (stream) return stream;
+  const row = await findLink(platform, repository.id ?? '', blob.digest);
+  if (!row) throw blobUnknown(blob.digest);
+  const again = row.object_key === blob.objectKey ? undefined : await platform.blobs.read(row.object_key, range);
+  if (!again) throw new Error(`the object ${row.object_key} of ${blob.digest} is missing; run lading verify`);
+  return again;
+}
+
+/** A mount's source as the client named it; undefined: wherever the caller may pull. */
+export type MountSource = { region: Region; from: string | undefined };
+
+/**
+ * Makes a blob of another repository readable in this one, without moving bytes. undefined where that cannot be, for
+ * whatever reason: unknown, not allowed and malformed sources must look alike. Throws `limit`.
+ */
+export async function mountBlob(
+  platform: Platform,
+  actor: Actor,
+  access: RepositoryAccess,
+  digest: Digest,
+  source: MountSource,
+): Promise<Blob | undefined> {
+  const found =
+    source.from === undefined
+      ? await findAnywhere(platform, actor, access.registry, digest)
+      : await findInSource(platform, actor, source.region, source.from, digest);
+  if (!found) return undefined;
+  const repository = await ensureRepository(platform, access);
+  try {
+    await transact(platform, (platform) => linkMounted(platform, actor, repository, found));
+    return found;
+  } catch (error) {
+    if (error === sourceVanished) return undefined;
+    throw error;
+  }
+}
+
+/** Rolls a mount back whose source went meanwhile; never leaves this file. */
+const sourceVanished = new Error('the source of the mount is gone');
+
+async function findInSource(platform: Platform, actor: Actor, region: Region, from: string, digest: Digest) {
+  const name = tryParseName(from);
+  if (!name) return undefined;
+  const { registry: registryName, repository: path } = splitRepositoryName(name);
+  const registry = await findRegistry(platform, region, registryName);
+  if (!registry || !mayDo(actor, registry, name, 'pull')) return undefined;
+  const row = await linkedIn(platform, digest)
+    .where('r.registry_id', '=', registry.id)
+    .where('r.name', '=', path)
+    .executeTakeFirst();
+  return row && { digest, size: row.size, objectKey: row.object_key };
+}
+
+/**
+ * Without a named source: the same registry only, and only in repositories the caller may pull, or the answer would tell
+ * who else holds the blob. An access token names its repositories, so it finds what it names.
+ */
+async function findAnywhere(platform: Platform, actor: Actor, registry: RegistryAccess, digest: Digest) {
+  const rows = await linkedIn(platform, digest).where('r.registry_id', '=', registry.id).limit(50).execute();
+  const row = rows.find((r) => mayDo(actor, registry, `${registry.name}/${r.name}`, 'pull'));
+  return row && { digest, size: row.size, objectKey: row.object_key };
+}
+
+function linkedIn({ db }: Platform, digest: Digest) {
+  return db
+    .selectFrom('repositories as r')
+    .innerJoin('repository_blobs as l', 'l.repository_id', 'r.id')
+    .innerJoin('blobs as b', (join) =>
+      join.onRef('b.registry_id', '=', 'l.registry_id').onRef('b.digest', '=', 'l.digest'),
+    )
+    .select(['r.name', 'b.size', 'b.object_key'])
+    .where('l.digest', '=', digest)
+    .where('r.state', '=', 'live')
+    .where('b.lost', '=', 0);
+}
+
+function tryParseName(text: string): RepositoryName | undefined {
+  try {
+    return parseRepositoryName(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function linkMounted(platform: Platform, actor: Actor, repository: LiveRepository, blob: Blob): Promise<void> {
+  const registryId = repository.registry.id;
+  await lockRepository(platform, repository.id);
+  if (await leaseLink(platform, repository.id, blob.digest, actor.holder)) return;
+  const stored = { digest: blob.digest, key: blob.objectKey, size: blob.size };
+  const links = await countLink(platform, registryId, stored);
+  // The source may have vanished: the count on the object is what keeps the bytes, so it decides.
+  if (links === 1 && !(await shareObject(platform, blob.objectKey))) throw sourceVanished;
+  await insertLink(platform, { id: repository.id, registryId }, blob.digest, actor.holder);
+  await growRepository(platform, repository.id, blob.size);
+  if (links === 1) await charge(platform, registryId, blob.size);
+}
+
+/** Takes a blob out of a repository. Throws `in_use` while a manifest here needs it, `not_found`. Leases do not count. */
+export async function deleteBlob(platform: Platform, repository: LiveRepository, digest: Digest): Promise<void> {
+  await transact(platform, async (platform) => {
+    await lockRepository(platform, repository.id);
+    const size = await removeLink(platform, repository.id, digest);
+    const freed = await unlink(platform, repository.registry.id, [digest]);
+    await growRepository(platform, repository.id, -size);
+    await release(platform, repository.registry.id, freed);
+  });
+}
+
+async function removeLink(platform: Platform, repositoryId: string, digest: Digest): Promise<number> {
+  const { db } = platform;
+  const link = await findLink(platform, repositoryId, digest);
+  if (!link) throw blobUnknown(digest);
+  const row = await db
+    .deleteFrom('repository_blobs')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('manifest_references')
+            .select('child_digest')
+            .where('repository_id', '=', repositoryId)
+            .where('child_digest', '=', digest),
+        ),
+      ),
+    )
+    .returning('digest')
+    .executeTakeFirst();
+  if (!row) {
+    throw new Failure('in_use', `An image of this repository needs ${digest}. Delete the image first.`, {
+      about: 'blob',
+    });
+  }
+  return link.size;
+}
