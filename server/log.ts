@@ -1,0 +1,51 @@
+import { styleText } from 'node:util';
+import { type Logger, pino } from 'pino';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Paths of what must never be written, wherever a log line might pick it up. The net, not the mechanism. */
+const redacted = ['headers.authorization', 'headers.cookie', 'headers["x-auth-token"]', 'secret', 'password', 'token'];
+
+/** JSON lines for machines; one short line an event for people at a terminal. */
+export function openLog({ level, stream = process.stdout }: { level: LogLevel; stream?: LogStream }): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: redacted.flatMap((path) => [path, `*.${path}`]), censor: '[redacted]' },
+    },
+    stream.isTTY ? { write: (line: string) => stream.write(toShortLine(line)) } : stream,
+  );
+}
+
+type LogStream = { isTTY?: boolean; write(text: string): unknown };
+
+const colours = { debug: 'gray', info: 'green', warn: 'yellow', error: 'red' } as const;
+
+/** `12:34:56 info  GET /v2/ status=200 ms=1`. */
+export function toShortLine(json: string): string {
+  const { level, time, msg, err, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const colour = colours[level as LogLevel] ?? 'red';
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${toShortValue(value)}`);
+  const parts = [
+    String(time).slice(11, 19),
+    styleText(colour, String(level).padEnd(5)),
+    toOneLine(String(msg)),
+    ...rest,
+  ];
+  const stack = (err as { stack?: string } | undefined)?.stack;
+  return `${parts.join(' ')}\n${stack ? `${stack}\n` : ''}`;
+}
+
+function toShortValue(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return /^[\x21-\x7e]*$/.test(text) ? text : toOneLine(JSON.stringify(text));
+}
+
+/** What clients send must not move the cursor or colour the terminal. */
+function toOneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, '\u{fffd}');
+}
