@@ -55,11 +55,18 @@ const cacheMs = 1000;
 const cacheEntriesMax = 10_000;
 const lastUsedEveryMs = 60_000;
 
-/** The live actor with this secret. Expired and revoked ones are not found, so that callers cannot tell them apart. */
-export async function findActorBySecret(platform: Platform, secret: string): Promise<Actor | undefined> {
+/**
+ * The live actor with this secret. Expired and revoked ones are not found, so that callers cannot tell them apart;
+ * `orExpired` as in `findActorById`.
+ */
+export async function findActorBySecret(
+  platform: Platform,
+  secret: string,
+  { orExpired = false } = {},
+): Promise<Actor | undefined> {
   const hash = hashSecret(secret);
   const actor = await cached(platform, `secret:${hash}`, () => loadActor(platform, 'secret_hash', hash));
-  return actor && isLive(actor, platform.now()) ? actor : undefined;
+  return actor && (orExpired || isLive(actor, platform.now())) ? actor : undefined;
 }
 
 /**
@@ -87,8 +94,17 @@ async function loadActor(platform: Platform, column: 'id' | 'secret_hash', value
     .where('revoked_at', 'is', null)
     .executeTakeFirst();
   if (!row) return undefined;
-  await touchLastUsed(platform, row);
+  if (row.expires_at === null || row.expires_at > platform.now()) await touchLastUsed(platform, row);
   return toActor(row);
+}
+
+/** The row itself, revoked or not, to say whom a refusal concerns. */
+export function findActorRow(
+  { db }: Platform,
+  column: 'id' | 'secret_hash',
+  value: string,
+): Promise<Selectable<ActorRow> | undefined> {
+  return db.selectFrom('actors').selectAll().where(column, '=', value).executeTakeFirst();
 }
 
 function toActor(row: Selectable<ActorRow>): Actor {

@@ -15,9 +15,14 @@ export function isUuid(text: string): boolean {
   return uuid.test(text);
 }
 
-/** Throws `invalid` about the name. Clients cap `host/name` at 255 characters, so longer names could not be pulled. */
+/** Clients cap `host/name` at 255 characters, so longer names could not be pulled. */
+export function isRepositoryName(text: string): text is RepositoryName {
+  return text.length <= 255 && repositoryName.test(text);
+}
+
+/** Throws `invalid` about the name. */
 export function parseRepositoryName(text: string): RepositoryName {
-  if (text.length <= 255 && repositoryName.test(text)) return text as RepositoryName;
+  if (isRepositoryName(text)) return text;
   throw new Failure(
     'invalid',
     `${JSON.stringify(text.slice(0, 80))} is not a repository name. Use lower-case letters and digits, separated by one of . _ __ or dashes, in components divided by /, at most 255 characters.`,

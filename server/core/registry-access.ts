@@ -120,7 +120,8 @@ export function mayDo(actor: Actor, registry: RegistryAccess, name: string, acti
   return allowsByAccess(actor, name, action) && holdsRight(actor, registry, action);
 }
 
-function allowsByAccess(actor: Actor, name: string, action: RegistryAction): boolean {
+/** Whether the access token, if it came with one, contains the action. */
+export function allowsByAccess(actor: Actor, name: string, action: RegistryAction): boolean {
   if (actor.access === null) return true;
   return actor.access.some((a) => a.type === 'repository' && a.name === name && a.actions.includes(action));
 }

@@ -1,0 +1,124 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Failure } from '#core/failure.ts';
+import { grantedAccess } from '#core/grants.ts';
+import type { Platform, Region } from '#core/platform.ts';
+import { listSigningKeys } from '#core/signing-keys.ts';
+import { addressOf, regionOf } from '#http/peer.ts';
+import { signAccessToken } from './access-tokens.ts';
+import { badToken, type SignIn, signIn, signInBySecret } from './authenticate.ts';
+import { formatScopes, parseScopes } from './scopes.ts';
+
+const queryBytesMax = 8192;
+/** The scopes of a query, and a password. */
+const formBytesMax = 16_384;
+/** Clients take any token for good for a minute; one that another token cannot give that long is not given. */
+const minimumLeftMs = 60_000;
+
+/** Docker's token service: `GET /token` as docker and skopeo ask, `POST /token` (OAuth2) as containerd and buildkit do. */
+export function bindToken(app: FastifyInstance, platform: Platform): void {
+  app.register(async (plugin) => {
+    // Whatever media type it is called: containerd gives up on 415, but falls back to GET after the 400 of a bad form.
+    plugin.removeAllContentTypeParsers();
+    plugin.addContentTypeParser('*', { parseAs: 'string', bodyLimit: formBytesMax }, (_request, body, done) =>
+      done(null, body),
+    );
+    plugin.get('/token', (request, reply) => giveToken(platform, request, reply));
+    plugin.post('/token', (request, reply) => exchangeForm(platform, request, reply));
+    plugin.get('/token/jwks.json', async (_request, reply) => {
+      reply.header('Cache-Control', 'public, max-age=60');
+      return { keys: await publishedKeys(platform) };
+    });
+  });
+}
+
+async function publishedKeys(platform: Platform) {
+  const keys = await listSigningKeys(platform);
+  return keys.map(({ id, publicJwk }) => ({ ...publicJwk, kid: id, alg: 'ES256', use: 'sig' }));
+}
+
+/**
+ * No credentials are good for an anonymous token with what is public, else nobody could pull it: only wrong ones are
+ * refused. Which `service` is asked for does not matter; the token is for the region whose host was asked.
+ */
+async function giveToken(platform: Platform, request: FastifyRequest, reply: FastifyReply) {
+  reply.header('Cache-Control', 'no-store');
+  const query = queryOf(request);
+  const region = regionOf(platform, request);
+  const presented = { headers: request.headers, address: addressOf(request), region };
+  const signedIn = await signIn(platform, presented);
+  const answer = await tokenFor(platform, signedIn, region, query.getAll('scope'));
+  const isOffline = query.get('offline_token') === 'true' || query.get('access_type') === 'offline';
+  return { ...answer.body, ...refreshToken(signedIn, isOffline) };
+}
+
+/** From the raw URL, since a scope's `+`, `,` and `:` come encoded and not, by client. */
+function queryOf({ raw }: FastifyRequest): URLSearchParams {
+  const url = raw.url ?? '';
+  const start = url.indexOf('?');
+  const text = start < 0 ? '' : url.slice(start + 1);
+  if (text.length <= queryBytesMax) return new URLSearchParams(text);
+  throw new Failure('invalid', `The query is longer than ${queryBytesMax} bytes. Ask for fewer scopes at a time.`, {
+    about: 'scope',
+  });
+}
+
+/** RFC 6749 sections 4.3 and 6, with docker's `access_type`; its errors have a form of their own (section 5.2). */
+async function exchangeForm(platform: Platform, request: FastifyRequest, reply: FastifyReply) {
+  reply.header('Cache-Control', 'no-store');
+  const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '');
+  const secret = secretOf(form);
+  if (typeof secret === 'object') return reply.code(400).send(secret);
+  const region = regionOf(platform, request);
+  const signedIn = await signInByForm(platform, secret, addressOf(request));
+  if (!signedIn) return reply.code(401).send(oauthError('invalid_grant', 'The credentials are not good here.'));
+  const answer = await tokenFor(platform, signedIn, region, form.getAll('scope'));
+  const isOffline = form.get('access_type') === 'offline' || form.get('grant_type') === 'refresh_token';
+  return { ...answer.body, scope: formatScopes(answer.access), ...refreshToken(signedIn, isOffline) };
+}
+
+/** The secret of either grant stands in the field that is called like the grant. */
+function secretOf(form: URLSearchParams): string | OauthError {
+  const grantType = form.get('grant_type') ?? '';
+  if (grantType !== 'password' && grantType !== 'refresh_token') {
+    return oauthError('unsupported_grant_type', 'grant_type is one of: password, refresh_token.');
+  }
+  return form.get(grantType) || oauthError('invalid_request', `The form lacks ${grantType}.`);
+}
+
+type OauthError = { error: string; error_description: string };
+
+function oauthError(error: string, description: string): OauthError {
+  return { error, error_description: description };
+}
+
+async function signInByForm(platform: Platform, secret: string, address: string): Promise<SignIn | undefined> {
+  try {
+    return await signInBySecret(platform, secret, address);
+  } catch (error) {
+    if (error instanceof Failure && error.reason === 'unauthenticated') return undefined;
+    throw error;
+  }
+}
+
+async function tokenFor(platform: Platform, signedIn: SignIn, region: Region, scopes: readonly string[]) {
+  const { actor, tokenExpiresAt } = signedIn;
+  if (tokenExpiresAt !== null && tokenExpiresAt < platform.now() + minimumLeftMs) throw badToken();
+  const granted = await grantedAccess(platform, actor, region, parseScopes(scopes));
+  const signed = await signAccessToken(platform, actor, region, granted, tokenExpiresAt ?? actor.expiresAt);
+  const body = {
+    // Both names: each of the two is the only one that some client reads.
+    token: signed.token,
+    access_token: signed.token,
+    expires_in: signed.expiresInSeconds,
+    issued_at: new Date(signed.issuedAt).toISOString().replace('.000Z', 'Z'),
+  };
+  return { body, access: signed.access };
+}
+
+/**
+ * For a client that means to forget the password: the secret itself, which is revoked as such and leaves nothing more to
+ * keep. An access token never turns into something that lasts.
+ */
+function refreshToken({ secret }: SignIn, isOffline: boolean): { refresh_token?: string } {
+  return isOffline && secret !== undefined ? { refresh_token: secret } : {};
+}
