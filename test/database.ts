@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type Database, openDatabase } from '#database/open-database.ts';
+
+/** A test, or anything else that tells when it is over. */
+export type Scope = { after(work: () => unknown): void };
+
+/** The server of `npm run test:all`; without it tests run on SQLite. */
+export const testDatabaseUrl = process.env.LADING_TEST_DATABASE_URL;
+
+/** A directory that ends with its test. */
+export function makeTestDirectory(t: Scope): string {
+  const directory = mkdtempSync(join(tmpdir(), 'lading-test-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** An empty database of the engine under test. A second one opened with the same options is a second replica's. */
+export async function makeTestDatabase(t: Scope): Promise<{ url?: string; dataDir: string }> {
+  const dataDir = makeTestDirectory(t);
+  if (testDatabaseUrl === undefined) return { dataDir };
+  return { dataDir, url: await makeTestSchema(t, testDatabaseUrl) };
+}
+
+/** Opened, with all tables and no rows; closed when the test ends. */
+export async function openTestDatabase(t: Scope): Promise<Database> {
+  const database = await openDatabase({ ...(await makeTestDatabase(t)), poolSize: 10 });
+  t.after(() => database.close());
+  return database;
+}
+
+/** A schema of its own is a database of its own to everything that does not look for others. */
+export async function makeTestSchema(t: Scope, serverUrl: string): Promise<string> {
+  const schema = `test_${randomBytes(8).toString('hex')}`;
+  await runOnServer(serverUrl, `create schema ${schema}`);
+  t.after(() => runOnServer(serverUrl, `drop schema ${schema} cascade`));
+  const url = new URL(serverUrl);
+  url.searchParams.set('options', `-c search_path=${schema}`);
+  return url.href;
+}
+
+export async function runOnServer(serverUrl: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: serverUrl });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { openDiskStore } from '#blobs/disk.ts';
+import { type Actor, findActorBySecret, insertActor } from '#core/actors.ts';
+import { hashSecret, newId, newSecret } from '#core/ids.ts';
+import { newLocalState } from '#core/local-state.ts';
+import type { Log, Platform } from '#core/platform.ts';
+import { ensureRegions } from '#core/regions.ts';
+import type { Database } from '#database/open-database.ts';
+import { secretsOf } from '#server/seal.ts';
+import { makeTestDirectory, openTestDatabase, type Scope } from './database.ts';
+
+/** Stands still until a test moves it. */
+export type Clock = { now: () => number; advance(ms: number): void };
+
+export type TestPlatform = Platform & {
+  clock: Clock;
+  /** Where the objects are, for tests that count them. */
+  storeDir: string;
+  engine: Database['engine'];
+};
+
+const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A platform of real parts: a database of its own (see `database.ts`), a store on disk, a clock that tests move. */
+export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = {}): Promise<TestPlatform> {
+  const { db, engine } = await openTestDatabase(t);
+  const storeDir = join(makeTestDirectory(t), 'objects');
+  const clock = newClock();
+  return {
+    db,
+    engine,
+    storeDir,
+    clock,
+    blobs: await openDiskStore(storeDir),
+    secrets: secretsOf([{ id: 'test', key: randomBytes(32) }]),
+    now: clock.now,
+    log: silentLog,
+    config: {
+      regions: await ensureRegions(db, [{ slug: 'local', name: 'Local', host: 'localhost:8080' }]),
+      registryLimitBytes: 20 * 1024 ** 3,
+      registriesPerTeam: 100,
+    },
+    local: newLocalState(),
+    ...overrides,
+  };
+}
+
+function newClock(): Clock {
+  let time = Date.UTC(2026, 0, 1);
+  return {
+    now: () => time,
+    advance: (ms) => {
+      time += ms;
+    },
+  };
+}
+
+export type SeededTeam = {
+  teamId: string;
+  projectId: string;
+  registryId: string;
+  registryName: string;
+  /** The owner's API key, and what it signs in. */
+  secret: string;
+  owner: Actor;
+};
+
+/** A team with a project, an active registry of its name and the owner's key. */
+export async function seedTeam(platform: Platform, name: string): Promise<SeededTeam> {
+  const { db } = platform;
+  const created_at = platform.now();
+  const [teamId, projectId, registryId] = [newId(), newId(), newId()];
+  await db.insertInto('teams').values({ id: teamId, name, slug: name, created_at }).execute();
+  await db
+    .insertInto('projects')
+    .values({ id: projectId, team_id: teamId, name: 'default', slug: 'default', created_at })
+    .execute();
+  await db
+    .insertInto('registries')
+    .values({
+      id: registryId,
+      team_id: teamId,
+      project_id: projectId,
+      region_id: platform.config.regions[0]?.id ?? '',
+      name,
+      state: 'active',
+      status_reason: null,
+      is_public: 0,
+      is_managed: 0,
+      size: 0,
+      reserved: 0,
+      size_limit: platform.config.registryLimitBytes,
+      created_at,
+      updated_at: created_at,
+    })
+    .execute();
+  const { secret, actor } = await seedKey(platform, teamId);
+  return { teamId, projectId, registryId, registryName: name, secret, owner: actor };
+}
+
+/** An API key of the team; of the whole team and with every permission unless said otherwise. */
+export async function seedKey(
+  platform: Platform,
+  teamId: string,
+  { permissions = ['*', 'teams:write'], projectIds = null as readonly string[] | null } = {},
+): Promise<{ secret: string; actor: Actor }> {
+  const secret = newSecret('key');
+  await insertActor(platform, {
+    id: newId(),
+    kind: 'key',
+    team_id: teamId,
+    name: 'owner',
+    secret_hash: hashSecret(secret),
+    generation: 1,
+    permissions: JSON.stringify(permissions),
+    project_ids: projectIds && JSON.stringify(projectIds),
+    registry_ids: null,
+    lifetime_ms: null,
+    expires_at: null,
+    revoked_at: null,
+    last_used_at: null,
+    created_at: platform.now(),
+  });
+  const actor = await findActorBySecret(platform, secret);
+  if (!actor) throw new Error('The key just made signs nobody in.');
+  return { secret, actor };
+}
