@@ -3,7 +3,7 @@ import type { Actor } from './actors.ts';
 import type { Digest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRepository, unlink } from './links.ts';
-import { parseRepositoryName, type RepositoryName, splitRepositoryName } from './names.ts';
+import { isRepositoryName, splitRepositoryName } from './names.ts';
 import { shareObject } from './objects.ts';
 import type { ByteRange, Platform, Region } from './platform.ts';
 import {
@@ -110,11 +110,10 @@ export async function mountBlob(
 const sourceVanished = new Error('the source of the mount is gone');
 
 async function findInSource(platform: Platform, actor: Actor, region: Region, from: string, digest: Digest) {
-  const name = tryParseName(from);
-  if (!name) return undefined;
-  const { registry: registryName, repository: path } = splitRepositoryName(name);
+  if (!isRepositoryName(from)) return undefined;
+  const { registry: registryName, repository: path } = splitRepositoryName(from);
   const registry = await findRegistry(platform, region, registryName);
-  if (!registry || !mayDo(actor, registry, name, 'pull')) return undefined;
+  if (!registry || !mayDo(actor, registry, from, 'pull')) return undefined;
   const row = await linkedIn(platform, digest)
     .where('r.registry_id', '=', registry.id)
     .where('r.name', '=', path)
@@ -143,14 +142,6 @@ function linkedIn({ db }: Platform, digest: Digest) {
     .where('l.digest', '=', digest)
     .where('r.state', '=', 'live')
     .where('b.lost', '=', 0);
-}
-
-function tryParseName(text: string): RepositoryName | undefined {
-  try {
-    return parseRepositoryName(text);
-  } catch {
-    return undefined;
-  }
 }
 
 async function linkMounted(platform: Platform, actor: Actor, repository: LiveRepository, blob: Blob): Promise<void> {

@@ -1,0 +1,114 @@
+import type { Actor } from './actors.ts';
+import { recordAudit } from './audit.ts';
+import { type Digest, isDigest } from './digest.ts';
+import { Failure } from './failure.ts';
+import { growRepository, isFreshLease, leaseManifest, lockRepository } from './links.ts';
+import { isUuid, type RepositoryName, splitRepositoryName, type TagName } from './names.ts';
+import type { Platform, Region } from './platform.ts';
+import { type LiveRepository, mayDo, requireAction, toRegistryAccess } from './registry-access.ts';
+import { release } from './sizes.ts';
+import { transact } from './transact.ts';
+
+/** A tag or a digest, as it stands in a manifest's URL. */
+export type Reference = Digest | TagName;
+
+export type StoredManifest = { digest: Digest; mediaType: string; size: number; bytes: Uint8Array | undefined };
+
+export type ManifestQuery = { region: Region; name: RepositoryName; reference: string; withBytes: boolean };
+
+/**
+ * The manifest under a tag or digest. One query finds the registry, the repository and the manifest, because this is
+ * what a pull asks most. Throws as `openRepository`, and `not_found` about the manifest. For someone who may push, it
+ * is leased: a client that saw a child here will not send it again.
+ */
+export async function getManifest(platform: Platform, actor: Actor, query: ManifestQuery): Promise<StoredManifest> {
+  const row = await findRow(platform, query);
+  const registry = row && toRegistryAccess(row);
+  requireAction(actor, registry, query.name, 'pull');
+  if (!row?.repository_id || !row.digest) throw manifestUnknown(query.reference);
+  if (mayDo(actor, registry, query.name, 'push')) {
+    const lease = { leased_until: row.leased_until ?? 0, leased_by: row.leased_by ?? '' };
+    const isLeased =
+      isFreshLease(lease, platform.now(), actor.holder) ||
+      (await leaseManifest(platform, row.repository_id, row.digest, actor.holder));
+    if (!isLeased) throw manifestUnknown(query.reference);
+  }
+  return {
+    digest: row.digest as Digest,
+    mediaType: row.media_type ?? '',
+    size: row.manifest_size ?? 0,
+    bytes: row.bytes ?? undefined,
+  };
+}
+
+async function findRow(platform: Platform, { region, name, reference, withBytes }: ManifestQuery) {
+  const { registry, repository } = splitRepositoryName(name);
+  const found = platform.db
+    .selectFrom('registries as g')
+    .leftJoin('repositories as r', (join) =>
+      join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', repository).on('r.state', '=', 'live'),
+    )
+    .leftJoin('tags as t', (join) => join.onRef('t.repository_id', '=', 'r.id').on('t.name', '=', reference))
+    .leftJoin('manifests as m', (join) =>
+      isDigest(reference)
+        ? join.onRef('m.repository_id', '=', 'r.id').on('m.digest', '=', reference)
+        : join.onRef('m.repository_id', '=', 'r.id').onRef('m.digest', '=', 't.digest'),
+    )
+    .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
+    .select(['m.digest', 'm.media_type', 'm.size as manifest_size', 'm.leased_until', 'm.leased_by'])
+    .$if(withBytes, (q) => q.select('m.bytes'))
+    .where('g.region_id', '=', region.id)
+    .where('g.state', '=', 'active');
+  return isUuid(registry)
+    ? found.where('g.project_id', '=', registry).where('g.is_managed', '=', 1).executeTakeFirst()
+    : found.where('g.name', '=', registry).executeTakeFirst();
+}
+
+export function manifestUnknown(reference: string): Failure {
+  return new Failure('not_found', `There is no manifest ${reference.slice(0, 140)} in the repository.`, {
+    about: 'manifest',
+  });
+}
+
+/**
+ * Deletes a manifest with all its tags. `refuseIfListed`: throw `in_use` while an index of the repository lists it;
+ * the distribution API allows it, people who look at a list of images do not expect it.
+ */
+export async function deleteManifest(
+  platform: Platform,
+  actor: Actor,
+  repository: LiveRepository,
+  digest: Digest,
+  { refuseIfListed }: { refuseIfListed: boolean },
+): Promise<void> {
+  await transact(platform, async (platform) => {
+    await lockRepository(platform, repository.id);
+    if (refuseIfListed) await requireUnlisted(platform, repository, digest);
+    const row = await platform.db
+      .deleteFrom('manifests')
+      .where('repository_id', '=', repository.id)
+      .where('digest', '=', digest)
+      .returning('size')
+      .executeTakeFirst();
+    if (!row) throw manifestUnknown(digest);
+    await growRepository(platform, repository.id, -row.size);
+    await recordAudit(platform, actor, {
+      action: 'manifest.delete',
+      target: { kind: 'manifest', id: digest, name: `${repository.name}@${digest}` },
+    });
+    await release(platform, repository.registry.id, row.size);
+  });
+}
+
+async function requireUnlisted({ db }: Platform, repository: LiveRepository, digest: Digest): Promise<void> {
+  const parent = await db
+    .selectFrom('manifest_references')
+    .select('manifest_digest')
+    .where('repository_id', '=', repository.id)
+    .where('child_digest', '=', digest)
+    .executeTakeFirst();
+  if (!parent) return;
+  throw new Failure('in_use', `The index ${parent.manifest_digest} lists ${digest}. Delete the index first.`, {
+    about: 'manifest',
+  });
+}
