@@ -1,0 +1,108 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Failure } from '#core/failure.ts';
+import type { Platform } from '#core/platform.ts';
+import { regionOf } from './peer.ts';
+import { onRequestEnd, pathOf } from './request-log.ts';
+import { isSameSecret } from './secret.ts';
+import { isInRanges, isLoopback, type Site } from './site.ts';
+
+export type MetricsOptions = {
+  site: Site;
+  /** What `/metrics` wants as Bearer; without one only this machine may read. */
+  token: string | undefined;
+  /** Which surface answers a path. */
+  surfaceOf: (path: string) => string;
+  /** Sizes and queue lengths as they are now, asked for by each scrape. */
+  gauges: () => Promise<Readonly<Record<string, { help: string; value: number }>>>;
+};
+
+/** Labels never name a registry, a repository or a team: those are secrets of their owners, and without number. */
+export function bindMetrics(app: FastifyInstance, platform: Platform, options: MetricsOptions): void {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'lading_' });
+  countRequests(app, platform, registry, options.surfaceOf);
+  const gauges = new Map<string, Gauge>();
+
+  app.get('/metrics', async (request, reply) => {
+    requireReader(request, options);
+    for (const [name, { help, value }] of Object.entries(await options.gauges())) {
+      const gauge = gauges.get(name) ?? new Gauge({ name, help, registers: [registry] });
+      gauges.set(name, gauge);
+      gauge.set(value);
+    }
+    return reply
+      .header('cache-control', 'no-store')
+      .type(registry.contentType)
+      .send(await registry.metrics());
+  });
+}
+
+function countRequests(
+  app: FastifyInstance,
+  platform: Platform,
+  registry: Registry,
+  surfaceOf: (path: string) => string,
+): void {
+  const registers = [registry];
+  const labelNames = ['surface', 'route', 'method', 'status', 'region'] as const;
+  const seconds = new Histogram({
+    name: 'lading_http_request_seconds',
+    help: 'Time from the first byte of a request to the last of its answer; its count is the number of requests.',
+    labelNames,
+    buckets: [0.002, 0.01, 0.05, 0.25, 1, 5, 30, 120, 600],
+    registers,
+  });
+  const received = new Counter({ name: 'lading_received_bytes_total', help: 'Bytes read from clients.', registers });
+  const sent = new Counter({ name: 'lading_sent_bytes_total', help: 'Bytes written to clients.', registers });
+  const pushes = new Counter({ name: 'lading_pushes_total', help: 'Manifests pushed.', registers });
+  const pulls = new Counter({ name: 'lading_pulls_total', help: 'Manifests pulled.', registers });
+  const traffic = newTrafficMeter();
+
+  onRequestEnd(app, (request, reply) => {
+    const path = pathOf(request.url);
+    const { statusCode } = reply.raw;
+    const region = regionOf(platform, request).slug;
+    const route = request.routeOptions.url ?? 'none';
+    const labels = { surface: surfaceOf(path), route, method: request.method, status: statusCode, region };
+    seconds.observe(labels, reply.elapsedTime / 1000);
+    const { bytesIn, bytesOut } = traffic(request, reply);
+    received.inc(bytesIn);
+    sent.inc(bytesOut);
+    if (isManifest.test(path)) {
+      if (request.method === 'PUT' && statusCode === 201) pushes.inc();
+      if (request.method === 'GET' && statusCode === 200) pulls.inc();
+    }
+  });
+}
+
+const isManifest = /^\/v2\/.+\/manifests\/[^/]+$/;
+
+/** Bytes on the wire since the connection's last request, which no header and no stream counts as truly. */
+function newTrafficMeter() {
+  const counted = new WeakMap<object, { read: number; written: number }>();
+  return ({ raw: { socket } }: FastifyRequest, _reply: FastifyReply) => {
+    const { bytesRead = 0, bytesWritten = 0 } = socket ?? {};
+    const before = counted.get(socket) ?? { read: 0, written: 0 };
+    counted.set(socket, { read: bytesRead, written: bytesWritten });
+    return {
+      bytesIn: Math.max(0, bytesRead - before.read),
+      bytesOut: Math.max(0, bytesWritten - before.written),
+    };
+  };
+}
+
+/** The peer of the connection counts, not what a proxy says of its client: a proxy on this machine speaks for strangers. */
+function requireReader(request: FastifyRequest, { token, site }: MetricsOptions): void {
+  const shown = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (token !== undefined && shown !== undefined && isSameSecret(shown, token)) return;
+  const peer = request.socket.remoteAddress ?? '';
+  const isLocal = isLoopback(peer) && !isInRanges(peer, site.trustedProxies);
+  if (isLocal && request.headers['x-forwarded-for'] === undefined) return;
+  throw new Failure(
+    'unauthenticated',
+    token === undefined
+      ? 'Metrics are read from this machine only, until LADING_METRICS_TOKEN is set.'
+      : 'Send LADING_METRICS_TOKEN as "Authorization: Bearer <token>".',
+  );
+}
