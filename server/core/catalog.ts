@@ -1,4 +1,5 @@
 import type { Actor } from './actors.ts';
+import { requireCatalog } from './grants.ts';
 import { holdsRight } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
 import { toRegistryAccess } from './registry-access.ts';
@@ -15,6 +16,7 @@ export async function listCatalog(
   region: Region,
   { limit, after }: NamePage,
 ): Promise<{ names: string[]; hasMore: boolean }> {
+  requireCatalog(actor);
   const registries = await listPullable(platform, actor, region);
   const names: string[] = [];
   for (const { id, prefix } of registries) {

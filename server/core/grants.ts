@@ -1,4 +1,5 @@
 import type { Access, Actor } from './actors.ts';
+import { Failure } from './failure.ts';
 import { isRepositoryName, splitRepositoryName } from './names.ts';
 import { holdsRight, holdsRightEverywhere, type RegistryAction } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
@@ -36,10 +37,22 @@ async function grantedActions(actor: Actor, { type, name, actions }: Access, fin
 }
 
 /** Whether the actor may list repositories at all: everyone who has signed in, if the access token says so. */
-export function mayListCatalog(actor: Actor): boolean {
+function mayListCatalog(actor: Actor): boolean {
   if (actor.kind === 'anonymous') return false;
   const isCatalog = ({ type, name }: Access) => type === 'registry' && name === 'catalog';
   return actor.access === null || actor.access.some((one) => isCatalog(one) && one.actions.includes('*'));
+}
+
+/** Throws `unauthenticated` or `denied`. */
+export function requireCatalog(actor: Actor): void {
+  if (mayListCatalog(actor)) return;
+  if (actor.kind === 'anonymous' && actor.access === null) {
+    throw new Failure('unauthenticated', 'Sign in to list repositories.', { about: 'scope' });
+  }
+  throw new Failure('denied', 'You may not list repositories with this token.', {
+    about: 'scope',
+    isScopeTooSmall: actor.access !== null,
+  });
 }
 
 /**

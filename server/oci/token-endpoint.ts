@@ -4,6 +4,7 @@ import { grantedAccess } from '#core/grants.ts';
 import type { Platform, Region } from '#core/platform.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
 import { addressOf, regionOf } from '#http/peer.ts';
+import { noteRequest } from '#http/request-notes.ts';
 import { signAccessToken } from './access-tokens.ts';
 import { badToken, type SignIn, signIn, signInBySecret } from './authenticate.ts';
 import { formatScopes, parseScopes } from './scopes.ts';
@@ -46,6 +47,7 @@ async function giveToken(platform: Platform, request: FastifyRequest, reply: Fas
   const region = regionOf(platform, request);
   const presented = { headers: request.headers, address: addressOf(request), region };
   const signedIn = await signIn(platform, presented);
+  noteRequest(request, { actor: `${signedIn.actor.kind} ${signedIn.actor.name}` });
   const answer = await tokenFor(platform, signedIn, region, query.getAll('scope'));
   const isOffline = query.get('offline_token') === 'true' || query.get('access_type') === 'offline';
   return { ...answer.body, ...refreshToken(signedIn, isOffline) };
@@ -71,6 +73,7 @@ async function exchangeForm(platform: Platform, request: FastifyRequest, reply: 
   const region = regionOf(platform, request);
   const signedIn = await signInByForm(platform, secret, addressOf(request));
   if (!signedIn) return reply.code(401).send(oauthError('invalid_grant', 'The credentials are not good here.'));
+  noteRequest(request, { actor: `${signedIn.actor.kind} ${signedIn.actor.name}` });
   const answer = await tokenFor(platform, signedIn, region, form.getAll('scope'));
   const isOffline = form.get('access_type') === 'offline' || form.get('grant_type') === 'refresh_token';
   return { ...answer.body, scope: formatScopes(answer.access), ...refreshToken(signedIn, isOffline) };
