@@ -183,3 +183,44 @@ export async function updateActor(
     .returningAll()
     .executeTakeFirst();
 }
+
+/** The actor's row, locked for the rest of the transaction: what is decided on it stays true. */
+export async function lockActor(
+  { db }: Platform,
+  kind: ActorRow['kind'],
+  id: string,
+  teamId: string,
+): Promise<Selectable<ActorRow> | undefined> {
+  return db
+    .updateTable('actors')
+    .set((eb) => ({ name: eb.ref('name') }))
+    .where('id', '=', id)
+    .where('kind', '=', kind)
+    .where('team_id', '=', teamId)
+    .returningAll()
+    .executeTakeFirst();
+}
+
+export async function deleteActor({ db }: Platform, id: string, teamId: string): Promise<void> {
+  await db.deleteFrom('actors').where('id', '=', id).where('team_id', '=', teamId).execute();
+}
+
+/** A project ends: whoever is bound to it alone is revoked, others lose it from their list. */
+export async function unbindProject({ db, now }: Platform, project: { id: string; teamId: string }): Promise<void> {
+  const rows = await db
+    .selectFrom('actors')
+    .select(['id', 'project_ids'])
+    .where('team_id', '=', project.teamId)
+    .where('project_ids', 'like', `%${JSON.stringify(project.id)}%`)
+    .orderBy('id')
+    .execute();
+  for (const { id, project_ids } of rows) {
+    const left = (JSON.parse(project_ids ?? '[]') as string[]).filter((projectId) => projectId !== project.id);
+    await db
+      .updateTable('actors')
+      .set({ project_ids: JSON.stringify(left) })
+      .$if(left.length === 0, (q) => q.set((eb) => ({ revoked_at: eb.fn.coalesce('revoked_at', eb.lit(now())) })))
+      .where('id', '=', id)
+      .execute();
+  }
+}
