@@ -14,7 +14,12 @@ async function open(t: Parameters<typeof openTestPlatform>[0]) {
   const platform = await openTestPlatform(t, { log });
   const team = await seedTeam(platform, 'acme');
   const events = async () => {
-    const rows = await platform.db.selectFrom('audit_events').selectAll().orderBy('created_at').orderBy('address').execute();
+    const rows = await platform.db
+      .selectFrom('audit_events')
+      .selectAll()
+      .orderBy('created_at')
+      .orderBy('address')
+      .execute();
     return rows.map(({ team_id, actor_id, action, address, detail }) => ({
       team_id,
       actor_id,
