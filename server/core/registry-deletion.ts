@@ -12,7 +12,7 @@ import { sql } from 'kysely';
 import { systemActor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { unlink } from './links.ts';
-import { advanceOperation, type ClaimedOperation, finishOperation } from './operations.ts';
+import { advanceOperation, type ClaimedOperation, finishOperation } from './operation-runs.ts';
 import type { Platform } from './platform.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
