@@ -25,10 +25,14 @@ export async function makeTestDatabase(t: Scope): Promise<{ url?: string; dataDi
   return { dataDir, url: await makeTestSchema(t, testDatabaseUrl) };
 }
 
-/** Opened, with all tables and no rows; closed when the test ends. */
+/**
+ * Opened, with all tables and no rows; closed when the test ends. What is registered first with `after` runs first:
+ * whoever must end before the database registers its own end before opening one.
+ */
 export async function openTestDatabase(t: Scope): Promise<Database> {
-  const database = await openDatabase({ ...(await makeTestDatabase(t)), poolSize: 10 });
-  t.after(() => database.close());
+  let database: Database | undefined;
+  t.after(() => database?.close());
+  database = await openDatabase({ ...(await makeTestDatabase(t)), poolSize: 10 });
   return database;
 }
 

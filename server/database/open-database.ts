@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely, sql } from 'kysely';
 import { Failure } from '#core/failure.ts';
@@ -32,26 +32,46 @@ export async function openDatabase({ url, dataDir, poolSize = 20 }: DatabaseOpti
 }
 
 async function openSqlite(dataDir: string): Promise<Database> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const db = new Kysely<Schema>({ dialect: openSqliteDialect(join(dataDir, 'lading.db')) });
-  await closeOnFailure(db, () => migrate(db, 'sqlite', Date.now));
-  return { db, engine: 'sqlite', now: Date.now, check: () => ask(db), close: () => db.destroy() };
+  const file = join(dataDir, 'lading.db');
+  return explain(`The database ${file} cannot be opened`, async () => {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    // Made here for its mode: it holds what secrets are compared with. SQLite gives its other files the same.
+    closeSync(openSync(file, 'a', 0o600));
+    const db = new Kysely<Schema>({ dialect: openSqliteDialect(file) });
+    await closeOnFailure(db, () => migrate(db, 'sqlite', Date.now));
+    return { db, engine: 'sqlite', now: Date.now, check: () => ask(db), close: () => db.destroy() };
+  });
 }
 
 async function openPostgres(url: string, poolSize: number): Promise<Database> {
-  const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
-  const clock = newDatabaseClock(db);
-  await closeOnFailure(db, async () => {
-    await requireFitServer(db);
-    await clock.measure();
-    await migrate(db, 'postgres', clock.now);
+  return explain('The database of LADING_DATABASE_URL cannot be used', async () => {
+    const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
+    const clock = newDatabaseClock(db);
+    await closeOnFailure(db, async () => {
+      await requireFitServer(db);
+      await clock.measure();
+      await migrate(db, 'postgres', clock.now);
+    });
+    clock.start();
+    const close = async () => {
+      clock.stop();
+      await db.destroy();
+    };
+    return { db, engine: 'postgres', now: clock.now, check: () => ask(db), close };
   });
-  clock.start();
-  const close = async () => {
-    clock.stop();
-    await db.destroy();
-  };
-  return { db, engine: 'postgres', now: clock.now, check: () => ask(db), close };
+}
+
+/** What fails here is for the operator to mend: wrong password, file not readable, no such host. */
+async function explain<T>(sentence: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { cause, code, message } = error as Error & { code?: string };
+    // A Failure without a cause is a sentence already; with one it is the answer to a request, too vague for a start.
+    if (error instanceof Failure && cause === undefined) throw error;
+    const reason = cause instanceof Error ? cause.message || (cause as { code?: string }).code : message || code;
+    throw Object.assign(new Failure('unavailable', `${sentence}: ${reason}.`), { cause: error });
+  }
 }
 
 async function closeOnFailure(db: Kysely<Schema>, work: () => Promise<void>): Promise<void> {

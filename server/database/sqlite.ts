@@ -20,10 +20,10 @@ import { translateSqliteError } from './sqlite-errors.ts';
  * Between two processes SQLite's own lock decides; inside this one the mutex does, because two transactions cannot
  * share a connection.
  */
-export function openSqliteDialect(file: string): Dialect {
+export function openSqliteDialect(file: string, { busyTimeoutMs = 5000 } = {}): Dialect {
   return {
     createAdapter: newAdapter,
-    createDriver: () => newDriver(file),
+    createDriver: () => newDriver(file, busyTimeoutMs),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -45,7 +45,7 @@ type Statement = { prepared: StatementSync; returnsRows: boolean };
 
 type Session = DatabaseConnection & { inTransaction: boolean };
 
-function newDriver(file: string): Driver {
+function newDriver(file: string, timeout: number): Driver {
   const mutex = newMutex();
   const idle: Session[] = [];
   let writer: Connection;
@@ -53,8 +53,8 @@ function newDriver(file: string): Driver {
 
   return {
     async init() {
-      writer = attempt(() => openWriter(file));
-      reader = attempt(() => openReader(file));
+      writer = attempt(() => openWriter(file, timeout));
+      reader = attempt(() => openReader(file, timeout));
     },
     async acquireConnection() {
       return idle.pop() ?? newSession(writer, reader, mutex);
@@ -165,8 +165,8 @@ function prepare({ database, statements }: Connection, sql: string): Statement {
 }
 
 /** `synchronous = full`: with less, a power cut could bring rows back whose bytes the remover has already taken. */
-function openWriter(file: string): Connection {
-  const database = new DatabaseSync(file, { timeout: 5000, enableForeignKeyConstraints: true });
+function openWriter(file: string, timeout: number): Connection {
+  const database = new DatabaseSync(file, { timeout, enableForeignKeyConstraints: true });
   database.exec('pragma journal_mode = wal');
   database.exec('pragma synchronous = full');
   database.exec('pragma cache_size = -16384');
@@ -175,8 +175,8 @@ function openWriter(file: string): Connection {
   return { database, statements: new Map() };
 }
 
-function openReader(file: string): Connection {
-  const database = new DatabaseSync(file, { timeout: 5000, readOnly: true });
+function openReader(file: string, timeout: number): Connection {
+  const database = new DatabaseSync(file, { timeout, readOnly: true });
   database.exec('pragma cache_size = -32768');
   database.exec('pragma temp_store = memory');
   return { database, statements: new Map() };

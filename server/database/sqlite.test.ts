@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { Kysely, sql } from 'kysely';
+import type { Schema } from '#core/schema.ts';
+import { makeTestDirectory, type Scope } from '#test/database.ts';
+import { migrate } from './migrate.ts';
+import { openDatabase } from './open-database.ts';
+import { openSqliteDialect } from './sqlite.ts';
+
+async function open(t: Scope) {
+  const file = join(makeTestDirectory(t), 'lading.db');
+  const db = new Kysely<Schema>({ dialect: openSqliteDialect(file, { busyTimeoutMs: 20 }) });
+  t.after(() => db.destroy());
+  await migrate(db, 'sqlite', Date.now);
+  return { db, file };
+}
+
+const insertRegion = (db: Kysely<Schema>, id: string, name = id) =>
+  db.insertInto('regions').values({ id, slug: id, name }).execute();
+
+test('what is committed survives a power cut', async (t) => {
+  const { db } = await open(t);
+  // 2 is full: the WAL is synced with every commit. Raw statements that are no select go to the writing connection.
+  assert.deepEqual({ ...(await sql<object>`pragma synchronous`.execute(db)).rows[0] }, { synchronous: 2 });
+  assert.deepEqual({ ...(await sql<object>`pragma journal_mode`.execute(db)).rows[0] }, { journal_mode: 'wal' });
+});
+
+test('a transaction that cannot begin is refused as busy and holds up nobody', async (t) => {
+  const { db, file } = await open(t);
+  const other = new DatabaseSync(file);
+  t.after(() => other.close());
+  other.exec('begin immediate');
+  const busy = { reason: 'unavailable', code: 'SQLITE_BUSY' };
+  await assert.rejects(
+    db.transaction().execute((db) => insertRegion(db, 'a')),
+    busy,
+  );
+  await assert.rejects(insertRegion(db, 'a'), busy);
+  assert.deepEqual(await db.selectFrom('regions').select('id').execute(), [], 'reads go on');
+  other.exec('rollback');
+  await db.transaction().execute((db) => insertRegion(db, 'a'));
+  assert.equal((await db.selectFrom('regions').select('id').execute()).length, 1);
+});
+
+test('a transaction that cannot commit is rolled back and holds up nobody', async (t) => {
+  const { db } = await open(t);
+  const refused = db.transaction().execute(async (db) => {
+    await sql`pragma defer_foreign_keys = on`.execute(db);
+    await db
+      .insertInto('projects')
+      .values({ id: 'p', team_id: 'nowhere', name: 'p', slug: 'p', created_at: 0 })
+      .execute();
+  });
+  await assert.rejects(refused, { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' });
+  assert.deepEqual(await db.selectFrom('projects').select('id').execute(), []);
+  await db.transaction().execute((db) => insertRegion(db, 'a'));
+});
+
+test('after SQLite itself has rolled back nothing more is written for that transaction', async (t) => {
+  const { db } = await open(t);
+  await insertRegion(db, 'a');
+  const refused = db.transaction().execute(async (db) => {
+    await insertRegion(db, 'b');
+    // What SQLite may do by itself on a full disk, asked for.
+    await sql`insert or rollback into regions (id, slug, name) values ('a', 'a', 'a')`.execute(db).catch(() => {});
+    await insertRegion(db, 'c');
+  });
+  await assert.rejects(refused, /has ended/);
+  const rows = await db.selectFrom('regions').select('id').execute();
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    ['a'],
+  );
+});
+
+test('a full disk is refused as unavailable, and all goes on when there is space again', async (t) => {
+  const { db } = await open(t);
+  const large = 'x'.repeat(1024 * 1024);
+  const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db);
+  await sql`pragma max_page_count = ${sql.lit((rows[0]?.page_count ?? 0) + 10)}`.execute(db);
+  const full = { reason: 'unavailable', code: 'SQLITE_FULL', message: /disk that holds the database is full/ };
+  await assert.rejects(insertRegion(db, 'a', large), full);
+  await assert.rejects(
+    db.transaction().execute((db) => insertRegion(db, 'a', large)),
+    full,
+  );
+  await sql`pragma max_page_count = 1000000`.execute(db);
+  await db.transaction().execute((db) => insertRegion(db, 'a', large));
+  assert.equal((await db.selectFrom('regions').select('id').execute()).length, 1);
+});
+
+test('a unique name taken is told apart by its code', async (t) => {
+  const { db } = await open(t);
+  await insertRegion(db, 'a');
+  const again = db.insertInto('regions').values({ id: 'b', slug: 'a', name: 'a' }).execute();
+  await assert.rejects(again, { code: 'SQLITE_CONSTRAINT_UNIQUE' });
+});
+
+test('writes waiting for a transaction run in the order in which they came', async (t) => {
+  const { db } = await open(t);
+  const order: string[] = [];
+  const transaction = db.transaction().execute(async (db) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    await insertRegion(db, 'first');
+    order.push('first');
+  });
+  await new Promise((resolve) => process.nextTick(resolve));
+  const rest = ['a', 'b', 'c', 'd'].map(async (id, n) => {
+    if (n % 2) await db.transaction().execute((db) => insertRegion(db, id));
+    else await insertRegion(db, id);
+    order.push(id);
+  });
+  await Promise.all([transaction, ...rest]);
+  assert.deepEqual(order, ['first', 'a', 'b', 'c', 'd']);
+});
+
+test('the database is readable by its owner only', async (t) => {
+  const dataDir = join(makeTestDirectory(t), 'data');
+  const { close } = await openDatabase({ dataDir });
+  t.after(close);
+  assert.equal(statSync(dataDir).mode & 0o777, 0o700);
+  for (const name of ['lading.db', 'lading.db-wal']) assert.equal(statSync(join(dataDir, name)).mode & 0o777, 0o600);
+});
+
+test('a file that is no database, and a directory that is a file, are refused in one sentence', async (t) => {
+  const dataDir = makeTestDirectory(t);
+  writeFileSync(join(dataDir, 'lading.db'), 'this was never a database, whoever put it here'.repeat(100));
+  await assert.rejects(openDatabase({ dataDir }), {
+    reason: 'unavailable',
+    message: /^The database .*lading\.db cannot be opened: file is not a database\.$/,
+  });
+  await assert.rejects(openDatabase({ dataDir: join(dataDir, 'lading.db') }), {
+    reason: 'unavailable',
+    message: /^The database .* cannot be opened: .*(?:EEXIST|ENOTDIR)/,
+  });
+});
