@@ -15,6 +15,9 @@ import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics, type MetricsOptions } from '#http/metrics.ts';
 import { bindRequestLog, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
+import { bindOci } from '#oci/bind.ts';
+import { ociErrorWriter } from '#oci/errors.ts';
+import { bindToken } from '#oci/token-endpoint.ts';
 
 export type AppOptions = {
   site?: Site;
@@ -27,7 +30,9 @@ export type AppOptions = {
 type Surface = { name: string; prefixes: readonly string[]; writeError: ErrorWriter };
 
 /** Who answers what; the first prefix that fits. Errors from before any route is found are in that surface's form too. */
-const surfaces: readonly Surface[] = [];
+function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
+  return [{ name: 'oci', prefixes: ['/v2', '/token'], writeError: ociErrorWriter(platform, site) }, plain];
+}
 
 const plain: Surface = {
   name: 'operations',
@@ -47,7 +52,7 @@ const plainStatuses: Partial<Record<Failure['reason'], number>> = {
   unavailable: 503,
 };
 
-function surfaceOf(path: string): Surface {
+function findSurface(surfaces: readonly Surface[], path: string): Surface {
   const isBelow = (prefix: string) => path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`);
   return surfaces.find((surface) => surface.prefixes.some(isBelow)) ?? plain;
 }
@@ -55,19 +60,30 @@ function surfaceOf(path: string): Surface {
 /** The whole HTTP side. It listens when it is told to. */
 export async function buildApp(platform: Platform, options: AppOptions = {}): Promise<FastifyInstance> {
   const { site = plainSite, checks = {}, metricsToken: token, gauges = async () => ({}) } = options;
-  const app = newApp(platform, site, options.tls);
+  const surfaces = listSurfaces(platform, site);
+  const surfaceOf = (path: string) => findSurface(surfaces, path);
+  const app = newApp(platform, site, options.tls, surfaceOf);
   bindRequestLog(app, platform.log);
   bindJsonBody(app);
   bindHealth(app, checks);
   bindMetrics(app, platform, { site, token, gauges, surfaceOf: (path) => surfaceOf(path).name });
+  bindToken(app, platform);
+  bindOci(app, platform);
   await app.ready();
   return app;
 }
 
-function newApp(platform: Platform, site: Site, tls: AppOptions['tls']): FastifyInstance {
+function newApp(
+  platform: Platform,
+  site: Site,
+  tls: AppOptions['tls'],
+  surfaceOf: (path: string) => Surface,
+): FastifyInstance {
+  const write = (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+    writeError(platform.log, surfaceOf(pathOf(request.url)), error, request, reply);
   const app = fastify({
     ...(tls && { https: tls }),
-    loggerInstance: platform.log as FastifyBaseLogger,
+    loggerInstance: toFastifyLog(platform.log),
     logController: logController(platform.log),
     genReqId: () => randomUUIDv7(),
     // Without listed proxies Fastify must not even look at the headers.
@@ -80,14 +96,24 @@ function newApp(platform: Platform, site: Site, tls: AppOptions['tls']): Fastify
     // Some proxies close what they think idle without a word; the kernel finds out.
     http: { keepAlive: true, keepAliveInitialDelay: 60_000 },
     routerOptions: { maxParamLength: 4096 },
-    frameworkErrors: (error, request, reply) => writeError(platform.log, error, request, reply),
+    frameworkErrors: (error, request, reply) => write(error, request, reply),
   });
-  app.setErrorHandler((error, request, reply) => writeError(platform.log, error, request, reply));
+  app.setErrorHandler((error, request, reply) => write(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
     const missing = new Failure('not_found', `There is no ${request.method} ${pathOf(request.url)} here.`);
-    return writeError(platform.log, missing, request, reply);
+    return write(missing, request, reply);
   });
   return app as unknown as FastifyInstance;
+}
+
+/** Fastify wants more methods than we use. */
+function toFastifyLog(log: Log): FastifyBaseLogger {
+  const own = { ...bindMethods(log), level: 'info', silent() {} };
+  return { ...own, fatal: own.error, trace: own.debug, child: () => toFastifyLog(log) } as unknown as FastifyBaseLogger;
+}
+
+function bindMethods(log: Log): Log {
+  return { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error: log.error.bind(log) };
 }
 
 /** Fastify's own lines are ours (`bindRequestLog`), but for answers that break off in the middle through our fault. */
@@ -100,8 +126,8 @@ function logController(log: Log): LogController {
   return controller;
 }
 
-function writeError(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
+function writeError(log: Log, surface: Surface, error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
   const failure = toFailure(error);
   if (!failure) log.error({ id: request.id, err: error }, 'a request failed');
-  return surfaceOf(pathOf(request.url)).writeError(failure, request, reply);
+  return surface.writeError(failure, request, reply);
 }

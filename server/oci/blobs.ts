@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { type Blob, deleteBlob, getBlob, openBlob } from '#core/blobs.ts';
+import { parseDigest } from '#core/digest.ts';
+import { Failure } from '#core/failure.ts';
+import type { ByteRange } from '#core/platform.ts';
+import { type RepositoryAccess, requireRepository } from '#core/registry-access.ts';
+import { type Exchange, openFor } from './exchange.ts';
+import { matchesEtag, parseRange } from './ranges.ts';
+import type { Route } from './routes.ts';
+
+type BlobRoute = Extract<Route, { reference: string }>;
+
+const octets = 'application/octet-stream';
+
+/** GET and HEAD of a blob (end-2). */
+export async function sendBlob(exchange: Exchange, route: BlobRoute) {
+  const { platform, actor, request, reply } = exchange;
+  const repository = await openFor(exchange, route, 'pull');
+  const blob = await getBlob(platform, actor, repository, parseDigest(route.reference));
+  reply.headers({
+    'Docker-Content-Digest': blob.digest,
+    ETag: `"${blob.digest}"`,
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': 'private, max-age=31536000, immutable',
+    'Content-Type': octets,
+    // Whatever was pushed, a browser must not run it under our name.
+    'X-Content-Type-Options': 'nosniff',
+  });
+  if (matchesEtag(request.headers['if-none-match'], blob.digest)) return reply.code(304).send();
+  if (request.method === 'HEAD') return reply.header('Content-Length', String(blob.size)).send();
+  return sendContent(exchange, repository, blob);
+}
+
+async function sendContent({ platform, request, reply }: Exchange, repository: RepositoryAccess, blob: Blob) {
+  const ifRange = request.headers['if-range'];
+  const isStale = ifRange !== undefined && !matchesEtag(String(ifRange), blob.digest);
+  const asked = parseRange(isStale ? undefined : request.headers.range, blob.size);
+  if (asked.kind === 'unsatisfiable') {
+    reply.header('Content-Range', `bytes */${blob.size}`).removeHeader('ETag');
+    throw new Failure('range', `The blob has ${blob.size} bytes; no part of the range asked for is in it.`, {
+      about: 'blob',
+    });
+  }
+  if (asked.kind === 'whole') {
+    reply.header('Content-Length', String(blob.size));
+    return reply.send(await openBlob(platform, repository, blob));
+  }
+  reply.code(206);
+  const [part, ...others] = asked.parts;
+  if (part && others.length === 0) {
+    reply.header('Content-Range', contentRange(part, blob.size));
+    reply.header('Content-Length', String(part.end - part.start + 1));
+    return reply.send(await openBlob(platform, repository, blob, part));
+  }
+  const multipart = toMultipart(asked.parts, blob.size);
+  reply.header('Content-Type', `multipart/byteranges; boundary=${multipart.boundary}`);
+  reply.header('Content-Length', String(multipart.length));
+  const open = (range: ByteRange) => openBlob(platform, repository, blob, range);
+  return reply.send(Readable.from(writeMultipart(multipart, open), { objectMode: false }));
+}
+
+const contentRange = ({ start, end }: ByteRange, size: number) => `bytes ${start}-${end}/${size}`;
+
+type Multipart = { boundary: string; parts: { head: string; range: ByteRange }[]; tail: string; length: number };
+
+/** RFC 9110, 14.6: one part per range, in the order asked. */
+function toMultipart(ranges: ByteRange[], size: number): Multipart {
+  const boundary = randomBytes(16).toString('hex');
+  const parts = ranges.map((range, index) => ({
+    head: `${index === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Type: ${octets}\r\nContent-Range: ${contentRange(range, size)}\r\n\r\n`,
+    range,
+  }));
+  const tail = `\r\n--${boundary}--\r\n`;
+  const length = parts.reduce((sum, p) => sum + p.head.length + p.range.end - p.range.start + 1, tail.length);
+  return { boundary, parts, tail, length };
+}
+
+async function* writeMultipart({ parts, tail }: Multipart, open: (range: ByteRange) => Promise<Readable>) {
+  for (const { head, range } of parts) {
+    yield Buffer.from(head);
+    yield* await open(range);
+  }
+  yield Buffer.from(tail);
+}
+
+/** DELETE of a blob (end-10). */
+export async function removeBlob(exchange: Exchange, route: BlobRoute) {
+  const repository = await openFor(exchange, route, 'delete');
+  requireRepository(repository);
+  await deleteBlob(exchange.platform, repository, parseDigest(route.reference));
+  return exchange.reply.code(202).header('Content-Length', '0').send();
+}

@@ -1,0 +1,107 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Access } from '#core/actors.ts';
+import type { Failure, Reason, Subject } from '#core/failure.ts';
+import type { Platform } from '#core/platform.ts';
+import type { ErrorWriter } from '#http/errors.ts';
+import { peerOf } from '#http/peer.ts';
+import type { Site } from '#http/site.ts';
+import { challengeFor } from './challenge.ts';
+import { parseRoute, type Route } from './routes.ts';
+import { catalogScope, repositoryScope } from './scopes.ts';
+import { describeSession } from './uploads.ts';
+
+// The status and the code of each refusal (distribution-spec, "Error Codes"; clients act on both). MANIFEST_INVALID makes
+// podman try other formats, so refusals that no format could change never have it.
+type Answer = { status: number; code: string | Partial<Record<Subject | 'else', string>> };
+
+const answers: Record<Reason, Answer> = {
+  invalid: {
+    status: 400,
+    code: {
+      name: 'NAME_INVALID',
+      registry: 'NAME_INVALID',
+      tag: 'NAME_INVALID',
+      digest: 'DIGEST_INVALID',
+      size: 'SIZE_INVALID',
+      manifest: 'MANIFEST_INVALID',
+      manifest_blob: 'MANIFEST_BLOB_UNKNOWN',
+      upload: 'BLOB_UPLOAD_INVALID',
+      else: 'UNSUPPORTED',
+    },
+  },
+  unauthenticated: { status: 401, code: 'UNAUTHORIZED' },
+  denied: { status: 403, code: 'DENIED' },
+  not_found: {
+    status: 404,
+    code: {
+      manifest: 'MANIFEST_UNKNOWN',
+      tag: 'MANIFEST_UNKNOWN',
+      blob: 'BLOB_UNKNOWN',
+      upload: 'BLOB_UPLOAD_UNKNOWN',
+      else: 'NAME_UNKNOWN',
+    },
+  },
+  conflict: { status: 405, code: 'UNSUPPORTED' },
+  in_use: { status: 405, code: 'UNSUPPORTED' },
+  limit: { status: 403, code: 'DENIED' },
+  too_large: { status: 413, code: 'MANIFEST_INVALID' },
+  range: { status: 416, code: { upload: 'BLOB_UPLOAD_INVALID', else: 'SIZE_INVALID' } },
+  precondition: { status: 412, code: 'DENIED' },
+  unsupported: { status: 405, code: 'UNSUPPORTED' },
+  throttled: { status: 429, code: 'TOOMANYREQUESTS' },
+  unavailable: { status: 503, code: 'UNAVAILABLE' },
+};
+
+/** They stand in the URL, so it is that which is too long (end-7b). */
+const tooManyTags: Answer = { status: 414, code: 'UNSUPPORTED' };
+
+/** Errors of `/v2` and `/token`. */
+export function ociErrorWriter(platform: Platform, site: Site): ErrorWriter {
+  return (failure, request, reply) => {
+    reply.header('Docker-Distribution-Api-Version', 'registry/2.0');
+    if (!failure) return send(reply, 500, [{ code: 'UNKNOWN', message: 'The server failed; its log says more.' }]);
+    const { status, code } =
+      failure.reason === 'too_large' && failure.detail.about === 'tag' ? tooManyTags : answers[failure.reason];
+    const route = tryParseRoute(request.raw.url ?? '');
+    const challenge = challengeFor(failure, peerOf(platform, site, request), scopesOf(route, request.method));
+    if (challenge !== undefined) reply.header('WWW-Authenticate', challenge);
+    addHeaders(reply, failure, route);
+    return send(reply, challenge === undefined ? status : 401, entriesOf(failure, challenge ? 'UNAUTHORIZED' : code));
+  };
+}
+
+function send(reply: FastifyReply, status: number, errors: object[]) {
+  // Not `send(object)`: docker reads errors of exactly this type only, without a charset.
+  return reply.code(status).header('Content-Type', 'application/json').send(JSON.stringify({ errors }));
+}
+
+function entriesOf({ message, detail }: Failure, code: Answer['code']): object[] {
+  const name = typeof code === 'string' ? code : ((detail.about && code[detail.about]) ?? code.else ?? 'UNSUPPORTED');
+  if (detail.missing) return detail.missing.map((digest) => ({ code: name, message, detail: { digest } }));
+  const { used, limit, requested } = detail;
+  return [{ code: name, message, ...(limit !== undefined && { detail: { used, limit, requested } }) }];
+}
+
+function addHeaders(reply: FastifyReply, { detail }: Failure, route: Route | undefined): void {
+  if (detail.retryAfterSeconds !== undefined) reply.header('Retry-After', String(detail.retryAfterSeconds));
+  if (detail.received !== undefined && route?.kind === 'upload') {
+    reply.headers(describeSession(route.name, { id: route.id, received: detail.received }));
+  }
+}
+
+function tryParseRoute(url: string): Route | undefined {
+  try {
+    return parseRoute(url);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the request needed, for the challenge. A session is its pusher's own: even ending it takes no more than pushing. */
+function scopesOf(route: Route | undefined, method: FastifyRequest['method']): Access[] {
+  if (route?.kind === 'catalog') return [catalogScope];
+  if (!route || !('name' in route)) return [];
+  if (route.kind === 'upload' || route.kind === 'uploads') return [repositoryScope(route.name, 'push')];
+  if (method === 'DELETE') return [repositoryScope(route.name, 'delete')];
+  return [repositoryScope(route.name, method === 'GET' || method === 'HEAD' ? 'pull' : 'push')];
+}
