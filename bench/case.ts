@@ -16,5 +16,7 @@ export type Case = {
   rows: Row[];
   /** Cases on big data are run once: seeding takes longer than measuring. */
   once?: boolean;
+  /** Servers that cannot take this case, and why. */
+  leaveOut?: Partial<Record<ServerName, string>>;
   run: (server: Server, settings: Settings, report: (row: string, sample: Sample) => void) => Promise<void>;
 };

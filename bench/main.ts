@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -29,6 +30,8 @@ const chosen = cases.filter(({ id }) => options.case?.includes(id) ?? isPossible
 const servers = everyone.filter((name) => (options.server?.includes(name) ?? true) && isThere(name));
 if (chosen.length === 0) throw new Error(`no such case; there are ${cases.map(({ id }) => id).join(', ')}`);
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+process.setMaxListeners(0);
 const machine = describeMachine();
 console.log(machine);
 const results: Results = new Map();
@@ -46,6 +49,11 @@ if (options.write) writeResults(tables);
 
 async function runServer(name: ServerName, list: Case[]): Promise<void> {
   for (const each of list) {
+    const reason = each.leaveOut?.[name];
+    if (reason !== undefined) {
+      console.log(`${name}: ${each.id} is left out: ${reason}`);
+      continue;
+    }
     // A fresh server and an empty store for each case, so that no case pays for another's data.
     const server = await startServer(name);
     try {
@@ -81,4 +89,5 @@ function writeResults(text: string): void {
   const when = new Date().toISOString().slice(0, 10);
   const header = `${when}, median of ${settings.runs} runs of ${settings.seconds} s. ${machine}.\n\n`;
   writeFileSync(path, `${before}<!-- results -->\n${header}${text}<!-- end -->${after}`);
+  spawnSync('biome', ['format', '--write', path]);
 }

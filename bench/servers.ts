@@ -51,6 +51,8 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
   const log = openSync(join(dataDir, 'bench.log'), 'a');
   const child = spawn(command, args, { cwd: dataDir, env: { ...baseEnv(), ...env }, stdio: ['ignore', log, log] });
   const { pid } = child;
+  // An interrupted benchmark leaves no server behind that the next one would share the machine with.
+  process.once('exit', () => child.kill('SIGKILL'));
   if (pid === undefined) throw new Error(`${name} could not be started: is ${command} installed?`);
   await waitUntilReady(name, child, port, readyPath, join(dataDir, 'bench.log'));
   const stop = () => stopChild(child);

@@ -6,7 +6,7 @@ import { type SeedItem, seedManifests } from '../seed.ts';
 import { type Server, scopeOf } from '../servers.ts';
 
 const pageSize = 100;
-const seedMs = 300_000;
+const seedMs = 180_000;
 /** A peer whose pages take seconds has been measured well enough by a short run. */
 const listSeconds = 5;
 

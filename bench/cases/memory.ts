@@ -12,7 +12,7 @@ const repository = 'memory';
 const sizesMiB = [16, 64];
 const manifestCount = 100_000;
 const repositoryCount = 1_000;
-const seedMs = 300_000;
+const seedMs = 180_000;
 
 const peakName = (sizeMiB: number) => `peak RSS, ${pushers} concurrent pushes of ${sizeMiB} MiB`;
 const startName = 'start-up with 100,000 manifests';
