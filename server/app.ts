@@ -15,6 +15,8 @@ import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics, type MetricsOptions } from '#http/metrics.ts';
 import { bindRequestLog, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
+import { writeNativeError } from '#native/errors.ts';
+import { bindNative } from '#native/routes.ts';
 import { bindOci } from '#oci/bind.ts';
 import { ociErrorWriter } from '#oci/errors.ts';
 import { bindToken } from '#oci/token-endpoint.ts';
@@ -31,7 +33,11 @@ type Surface = { name: string; prefixes: readonly string[]; writeError: ErrorWri
 
 /** Who answers what; the first prefix that fits. Errors from before any route is found are in that surface's form too. */
 function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
-  return [{ name: 'oci', prefixes: ['/v2', '/token'], writeError: ociErrorWriter(platform, site) }, plain];
+  return [
+    { name: 'oci', prefixes: ['/v2', '/token'], writeError: ociErrorWriter(platform, site) },
+    { name: 'native', prefixes: ['/lading'], writeError: writeNativeError },
+    plain,
+  ];
 }
 
 const plain: Surface = {
@@ -69,6 +75,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindMetrics(app, platform, { site, token, gauges, surfaceOf: (path) => surfaceOf(path).name });
   bindToken(app, platform);
   bindOci(app, platform);
+  bindNative(app, platform);
   await app.ready();
   return app;
 }

@@ -1,0 +1,48 @@
+import { ApiKey, ApiKeyList, ApiKeyWithSecret, CreateApiKey } from './api-keys.ts';
+import { AuditEvent, AuditEventList } from './audit-events.ts';
+import { Image, ImageList, IndexEntry, Layer } from './images.ts';
+import { Operation, OperationList } from './operations.ts';
+import { Problem } from './problem.ts';
+import { Project, ProjectList } from './projects.ts';
+import { CreateRegistry, Registry, RegistryList, UpdateRegistry } from './registries.ts';
+import { Repository, RepositoryList } from './repositories.ts';
+import { Tag, TagList } from './tags.ts';
+import { CreatedTeam, CreateTeam, Team } from './teams.ts';
+import { CreateToken, RenewToken, Token, TokenList, TokenWithSecret, UpdateToken } from './tokens.ts';
+import type { Named } from './values.ts';
+
+/** Every named schema: the components of the OpenAPI document. */
+export const components: readonly Named[] = [
+  ApiKey,
+  ApiKeyList,
+  ApiKeyWithSecret,
+  AuditEvent,
+  AuditEventList,
+  CreateApiKey,
+  CreatedTeam,
+  CreateRegistry,
+  CreateTeam,
+  CreateToken,
+  Image,
+  ImageList,
+  IndexEntry,
+  Layer,
+  Operation,
+  OperationList,
+  Problem,
+  Project,
+  ProjectList,
+  RenewToken,
+  Registry,
+  RegistryList,
+  Repository,
+  RepositoryList,
+  Tag,
+  TagList,
+  Team,
+  Token,
+  TokenList,
+  TokenWithSecret,
+  UpdateRegistry,
+  UpdateToken,
+];

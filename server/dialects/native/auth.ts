@@ -1,0 +1,41 @@
+import type { FastifyRequest } from 'fastify';
+import { type Actor, anonymous, findActorBySecret } from '#core/actors.ts';
+import { Failure } from '#core/failure.ts';
+import type { Platform } from '#core/platform.ts';
+import { countRefusedSignIn } from '#core/refused-sign-ins.ts';
+import { parseAuthorization } from '#http/authorization.ts';
+import { addressOf } from '#http/peer.ts';
+import { noteRequest } from '#http/request-notes.ts';
+
+const actors = new WeakMap<FastifyRequest, Actor>();
+
+/**
+ * Finds who asks, before anything of the body is read. Without an `Authorization` header it is the anonymous actor, whom
+ * every core operation refuses. Throws `unauthenticated` for a secret that is not a live one: unknown, expired and
+ * revoked are answered alike.
+ */
+export async function authenticate(platform: Platform, request: FastifyRequest): Promise<void> {
+  const actor = { ...(await findActor(platform, request)), address: addressOf(request) };
+  noteRequest(request, { actor: `${actor.kind} ${actor.name}` });
+  actors.set(request, actor);
+}
+
+/** Who asks. */
+export function actorOf(request: FastifyRequest): Actor {
+  const actor = actors.get(request);
+  if (!actor) throw new Error('authenticate has not run for this request');
+  return actor;
+}
+
+async function findActor(platform: Platform, request: FastifyRequest): Promise<Actor> {
+  const credentials = parseAuthorization(request.headers.authorization);
+  if (credentials.scheme === 'none') return anonymous;
+  if (credentials.scheme !== 'unreadable') {
+    const actor = await findActorBySecret(platform, credentials.secret);
+    if (actor) return actor;
+    await countRefusedSignIn(platform, { secret: credentials.secret }, addressOf(request));
+  }
+  throw new Failure('unauthenticated', 'The API key is not valid: it is unknown, expired or revoked.', {
+    isBadToken: true,
+  });
+}

@@ -1,0 +1,57 @@
+import type { FastifyInstance } from 'fastify';
+import { components } from '#contract/components.ts';
+import { Failure } from '#core/failure.ts';
+import type { Platform } from '#core/platform.ts';
+import { bindApiKeys } from './api-keys.ts';
+import { bindAuditEvents } from './audit-events.ts';
+import { authenticate } from './auth.ts';
+import type { NativeApp } from './endpoint.ts';
+import { handleError } from './errors.ts';
+import { bindImages } from './images.ts';
+import { bindOpenApi } from './openapi.ts';
+import { bindOperations } from './operations.ts';
+import { bindProjects } from './projects.ts';
+import { bindRegistries } from './registries.ts';
+import { bindRepositories } from './repositories.ts';
+import { bindTags } from './tags.ts';
+import { bindTeams } from './teams.ts';
+import { bindTokenRenewal } from './token-renewal.ts';
+import { bindTokens } from './tokens.ts';
+import { compileValidator } from './validation.ts';
+
+export const nativePrefix = '/lading/v1';
+
+/** The native API: everything the platform can do, under `/lading/v1`. */
+export function bindNative(app: FastifyInstance, platform: Platform): void {
+  app.register(async (plugin) => bindSurface(plugin as unknown as NativeApp, platform), { prefix: nativePrefix });
+}
+
+async function bindSurface(app: NativeApp, platform: Platform): Promise<void> {
+  app.setValidatorCompiler(compileValidator);
+  app.setErrorHandler(handleError);
+  app.setNotFoundHandler(() => {
+    throw new Failure('not_found', 'There is no such path or method in this API. /lading/v1/openapi.json lists them.');
+  });
+  for (const schema of components) app.addSchema(schema);
+  await bindOpenApi(app);
+  await app.register(async (endpoints) => bindEndpoints(endpoints as unknown as NativeApp, platform));
+}
+
+function bindEndpoints(app: NativeApp, platform: Platform): void {
+  app.addHook('onRequest', (request) => authenticate(platform, request));
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
+
+  bindTeams(app, platform);
+  bindProjects(app, platform);
+  bindRegistries(app, platform);
+  bindRepositories(app, platform);
+  bindImages(app, platform);
+  bindTags(app, platform);
+  bindTokens(app, platform);
+  bindTokenRenewal(app, platform);
+  bindApiKeys(app, platform);
+  bindAuditEvents(app, platform);
+  bindOperations(app, platform);
+}
