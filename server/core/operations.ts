@@ -10,7 +10,7 @@ import { requirePermission, seesProject } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import type { OperationRow } from './schema.ts';
 
-export type OperationKind = 'delete_registry';
+export type OperationKind = 'delete_registry' | 'delete_repository';
 
 export type Operation = {
   id: string;
@@ -37,6 +37,7 @@ type NewOperation = {
   teamId: string;
   projectId: string | null;
   registry: { id: string; name: string };
+  repositoryId?: string | undefined;
 };
 
 /** Queues work, in the transaction that makes it necessary. */
@@ -48,7 +49,7 @@ export async function enqueueOperation({ db, now }: Platform, operation: NewOper
       kind: operation.kind,
       team_id: operation.teamId,
       registry_id: operation.registry.id,
-      repository_id: null,
+      repository_id: operation.repositoryId ?? null,
       state: 'queued',
       worker: null,
       claimed_until: null,

@@ -1,10 +1,13 @@
 import type { Static } from 'typebox';
+import { Operation } from '#contract/operations.ts';
 import { Repository, RepositoryList, RepositoryQuery } from '#contract/repositories.ts';
 import { refer } from '#contract/values.ts';
 import type { Platform } from '#core/platform.ts';
 import { type Repository as CoreRepository, getRepository, listRepositories } from '#core/repositories.ts';
+import { deleteRepository } from '#core/repository-deletion.ts';
 import { actorOf } from './auth.ts';
-import { about, type NativeApp, RegistryPath, RepositoryPath, refusals } from './endpoint.ts';
+import { about, type NativeApp, NoContent, RegistryPath, RepositoryPath, refusals } from './endpoint.ts';
+import { toWireOperation } from './operations.ts';
 import { fromPageQuery, fromSort, toList, toTime } from './wire.ts';
 
 export function bindRepositories(app: NativeApp, platform: Platform): void {
@@ -40,6 +43,22 @@ export function bindRepositories(app: NativeApp, platform: Platform): void {
       },
     },
     async (request) => toWire(await getRepository(platform, actorOf(request), request.params)),
+  );
+
+  app.delete(
+    '/registries/:registry/repositories/:repository',
+    {
+      schema: {
+        ...about('Repositories', 'deleteRepository', 'images:delete', 'Delete a repository with all it holds.'),
+        params: RepositoryPath,
+        response: { 202: refer(Operation), 204: NoContent, ...refusals(404, 409) },
+      },
+    },
+    async (request, reply) => {
+      const operation = await deleteRepository(platform, actorOf(request), request.params);
+      if (!operation) return reply.code(204).send(null);
+      return reply.code(202).send(toWireOperation(operation));
+    },
   );
 }
 
