@@ -13,6 +13,7 @@ import { type ErrorWriter, toFailure } from '#http/errors.ts';
 import { bindHealth, type HealthChecks } from '#http/health.ts';
 import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics, type MetricsOptions } from '#http/metrics.ts';
+import { writePlainError } from '#http/plain-errors.ts';
 import { bindRequestLog, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { writeNativeError } from '#native/errors.ts';
@@ -29,69 +30,51 @@ export type AppOptions = {
   gauges?: MetricsOptions['gauges'];
 };
 
-type Surface = { name: string; prefixes: readonly string[]; writeError: ErrorWriter };
+type Surface = {
+  name: string;
+  prefixes: readonly string[];
+  bind: (app: FastifyInstance) => void;
+  writeError: ErrorWriter;
+};
 
-/** Who answers what; the first prefix that fits. Errors from before any route is found are in that surface's form too. */
+/** Who answers what. Errors from before any route is found are in the form of the surface whose prefix fits, too. */
 function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
+  const writeOciError = ociErrorWriter(platform, site);
   return [
-    { name: 'oci', prefixes: ['/v2', '/token'], writeError: ociErrorWriter(platform, site) },
-    { name: 'native', prefixes: ['/lading'], writeError: writeNativeError },
-    plain,
+    { name: 'oci', prefixes: ['/v2'], bind: (app) => bindOci(app, platform), writeError: writeOciError },
+    { name: 'token', prefixes: ['/token'], bind: (app) => bindToken(app, platform), writeError: writeOciError },
+    { name: 'native', prefixes: ['/lading'], bind: (app) => bindNative(app, platform), writeError: writeNativeError },
   ];
-}
-
-const plain: Surface = {
-  name: 'operations',
-  prefixes: ['/'],
-  writeError: (failure, _request, reply) =>
-    reply
-      .code(failure ? (plainStatuses[failure.reason] ?? 400) : 500)
-      .type('application/json')
-      .send(JSON.stringify({ error: failure?.message ?? 'This is a fault of the server; its log says more.' })),
-};
-
-const plainStatuses: Partial<Record<Failure['reason'], number>> = {
-  unauthenticated: 401,
-  denied: 403,
-  not_found: 404,
-  too_large: 413,
-  unavailable: 503,
-};
-
-function findSurface(surfaces: readonly Surface[], path: string): Surface {
-  const isBelow = (prefix: string) => path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`);
-  return surfaces.find((surface) => surface.prefixes.some(isBelow)) ?? plain;
 }
 
 /** The whole HTTP side. It listens when it is told to. */
 export async function buildApp(platform: Platform, options: AppOptions = {}): Promise<FastifyInstance> {
   const { site = plainSite, checks = {}, metricsToken: token, gauges = async () => ({}) } = options;
   const surfaces = listSurfaces(platform, site);
-  const surfaceOf = (path: string) => findSurface(surfaces, path);
-  const app = newApp(platform, site, options.tls, surfaceOf);
+  const findSurface = (path: string) =>
+    surfaces.find(({ prefixes }) => prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}/`)));
+  const app = newApp(platform.log, site, options.tls, (error, request, reply) => {
+    const failure = toFailure(error);
+    if (!failure) platform.log.error({ id: request.id, err: error }, 'a request failed');
+    const writeError = findSurface(pathOf(request.url))?.writeError ?? writePlainError;
+    return writeError(failure, request, reply);
+  });
   bindRequestLog(app, platform.log);
   bindJsonBody(app);
   bindHealth(app, checks);
-  bindMetrics(app, platform, { site, token, gauges, surfaceOf: (path) => surfaceOf(path).name });
-  bindToken(app, platform);
-  bindOci(app, platform);
-  bindNative(app, platform);
+  bindMetrics(app, platform, { site, token, gauges, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
+  for (const surface of surfaces) surface.bind(app);
   await app.ready();
   return app;
 }
 
-function newApp(
-  platform: Platform,
-  site: Site,
-  tls: AppOptions['tls'],
-  surfaceOf: (path: string) => Surface,
-): FastifyInstance {
-  const write = (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
-    writeError(platform.log, surfaceOf(pathOf(request.url)), error, request, reply);
+type AnswerError = (error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown;
+
+function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: AnswerError): FastifyInstance {
   const app = fastify({
     ...(tls && { https: tls }),
-    loggerInstance: toFastifyLog(platform.log),
-    logController: logController(platform.log),
+    loggerInstance: toFastifyLog(log),
+    logController: newLogController(log),
     genReqId: () => randomUUIDv7(),
     // Without listed proxies Fastify must not even look at the headers.
     trustProxy: site.trustedProxies.length > 0 && ((address) => isInRanges(address, site.trustedProxies)),
@@ -100,23 +83,24 @@ function newApp(
     // find them closed when it writes.
     requestTimeout: 0,
     keepAliveTimeout: 100_000,
-    // Some proxies close what they think idle without a word; the kernel finds out.
+    // Some networks drop what they think idle without a word; the kernel finds out.
     http: { keepAlive: true, keepAliveInitialDelay: 60_000 },
     routerOptions: { maxParamLength: 4096 },
-    frameworkErrors: (error, request, reply) => write(error, request, reply),
+    frameworkErrors: answerError,
   });
-  app.setErrorHandler((error, request, reply) => write(error, request, reply));
+  app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {
     const missing = new Failure('not_found', `There is no ${request.method} ${pathOf(request.url)} here.`);
-    return write(missing, request, reply);
+    return answerError(missing, request, reply);
   });
   return app as unknown as FastifyInstance;
 }
 
-/** Fastify wants more methods than we use. */
+/** Fastify wants more methods than we use, and a child for each request, which would cost more than the whole rest of it. */
 function toFastifyLog(log: Log): FastifyBaseLogger {
-  const own = { ...bindMethods(log), level: 'info', silent() {} };
-  return { ...own, fatal: own.error, trace: own.debug, child: () => toFastifyLog(log) } as unknown as FastifyBaseLogger;
+  const { debug, info, warn, error } = bindMethods(log);
+  const own = { trace: debug, debug, info, warn, error, fatal: error, silent() {}, level: 'info', child: () => own };
+  return own as unknown as FastifyBaseLogger;
 }
 
 function bindMethods(log: Log): Log {
@@ -124,17 +108,11 @@ function bindMethods(log: Log): Log {
 }
 
 /** Fastify's own lines are ours (`bindRequestLog`), but for answers that break off in the middle through our fault. */
-function logController(log: Log): LogController {
+function newLogController(log: Log): LogController {
   const controller = new LogController({ disableRequestLogging: true, requestIdLogLabel: 'id' });
   controller.streamError = (error: Error, request: FastifyRequest) => {
     if ((error as { code?: string }).code === 'ERR_STREAM_PREMATURE_CLOSE') return;
     log.error({ id: request.id, err: error }, 'an answer broke off');
   };
   return controller;
-}
-
-function writeError(log: Log, surface: Surface, error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
-  const failure = toFailure(error);
-  if (!failure) log.error({ id: request.id, err: error }, 'a request failed');
-  return surface.writeError(failure, request, reply);
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Failure } from '#core/failure.ts';
 import { showConfig } from '#server/commands/config.ts';
+import { serve } from '#server/commands/serve.ts';
 
 // The commands that open the installation themselves. Each answers an exit code; 2 is "could not even begin".
 
@@ -24,6 +25,7 @@ type Flags = ReturnType<typeof parseCommandLine>['values'];
 type Command = { flags: readonly string[]; run: (flags: Flags) => number | Promise<number> };
 
 const commands: Readonly<Record<string, Command>> = {
+  serve: { flags: [], run: () => serve(process.env) },
   config: { flags: ['json'], run: ({ json = false }) => showConfig(process.env, { json }) },
 };
 

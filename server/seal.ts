@@ -46,19 +46,27 @@ export function secretsOf(keys: readonly SealKey[]): Secrets {
     open(sealed, context) {
       const [, id = '', nonce = '', body = ''] = /^v1\.([^.]+)\.([^.]+)\.([^.]+)$/.exec(sealed) ?? [];
       const key = keys.find((one) => one.id === id);
-      if (!key)
-        throw new Error(
-          `A stored secret is sealed with the master key ${JSON.stringify(id)}, which is not configured.`,
-        );
+      if (!key) throw cannotOpen(id, 'which is not configured');
       const bytes = Buffer.from(body, 'base64url');
       const decipher = createDecipheriv('aes-256-gcm', key.key, Buffer.from(nonce, 'base64url'), {
         authTagLength: tagBytes,
       });
       decipher.setAAD(additionalData(id, context));
       decipher.setAuthTag(bytes.subarray(-tagBytes));
-      return Buffer.concat([decipher.update(bytes.subarray(0, -tagBytes)), decipher.final()]).toString('utf8');
+      try {
+        return Buffer.concat([decipher.update(bytes.subarray(0, -tagBytes)), decipher.final()]).toString('utf8');
+      } catch {
+        throw cannotOpen(id, 'and does not open with it: it is damaged, or the key is another one of that id');
+      }
     },
   };
+}
+
+function cannotOpen(keyId: string, why: string): Failure {
+  return new Failure(
+    'unavailable',
+    `A stored secret is sealed with the master key ${JSON.stringify(keyId)}, ${why}. Put the right key into LADING_MASTER_KEY or its file.`,
+  );
 }
 
 const additionalData = (keyId: string, context: string) => Buffer.from(`${version}.${keyId}.${context}`, 'utf8');

@@ -12,7 +12,7 @@ export type MetricsOptions = {
   /** What `/metrics` wants as Bearer; without one only this machine may read. */
   token: string | undefined;
   /** Which surface answers a path. */
-  surfaceOf: (path: string) => string;
+  nameSurface: (path: string) => string;
   /** Sizes and queue lengths as they are now, asked for by each scrape. */
   gauges: () => Promise<Readonly<Record<string, { help: string; value: number }>>>;
 };
@@ -21,7 +21,7 @@ export type MetricsOptions = {
 export function bindMetrics(app: FastifyInstance, platform: Platform, options: MetricsOptions): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'lading_' });
-  countRequests(app, platform, registry, options.surfaceOf);
+  countRequests(app, platform, registry, options.nameSurface);
   const gauges = new Map<string, Gauge>();
 
   app.get('/metrics', async (request, reply) => {
@@ -42,7 +42,7 @@ function countRequests(
   app: FastifyInstance,
   platform: Platform,
   registry: Registry,
-  surfaceOf: (path: string) => string,
+  nameSurface: (path: string) => string,
 ): void {
   const registers = [registry];
   const labelNames = ['surface', 'route', 'method', 'status', 'region'] as const;
@@ -64,7 +64,7 @@ function countRequests(
     const { statusCode } = reply.raw;
     const region = regionOf(platform, request).slug;
     const route = request.routeOptions.url ?? 'none';
-    const labels = { surface: surfaceOf(path), route, method: request.method, status: statusCode, region };
+    const labels = { surface: nameSurface(path), route, method: request.method, status: statusCode, region };
     seconds.observe(labels, reply.elapsedTime / 1000);
     const { bytesIn, bytesOut } = traffic(request, reply);
     received.inc(bytesIn);

@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { Failure } from '#core/failure.ts';
+import { doomAbandonedWriters } from '#core/objects.ts';
+import type { Log } from '#core/platform.ts';
+import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
+import { listSigningKeys } from '#core/signing-keys.ts';
+import { startJobs } from '#jobs/jobs.ts';
+import { type AppOptions, buildApp } from '#server/app.ts';
+import { type Config, type Environment, readConfig, regionsOf, siteOf } from '#server/config.ts';
+import { isWildcardAddress } from '#server/config-values.ts';
+import { prepareDataDir } from '#server/data-dir.ts';
+import { ensureFirstKey, type FirstStart } from '#server/first-key.ts';
+import { openLog } from '#server/log.ts';
+import { type Installation, openPlatform } from '#server/open-platform.ts';
+import { openSecrets } from '#server/seal.ts';
+import { takeServeLock } from '#server/serve-lock.ts';
+import { awaitStopSignal } from '#server/stop-signal.ts';
+import { printFaults } from './config.ts';
+import { welcomeText } from './welcome.ts';
+
+const drainMs = 30_000;
+
+/** `lading serve`: everything in one process, until it is told to stop. Answers the exit code. */
+export async function serve(environment: Environment): Promise<number> {
+  const answer = readConfig(environment);
+  if ('faults' in answer) return printFaults(answer.faults);
+  const { config } = answer;
+  const stopSignal = awaitStopSignal();
+  const tls = readTls(config);
+  prepareDataDir(config.dataDir);
+  const lock = takeServeLock(config.dataDir);
+  try {
+    const log = openLog({ level: config.logLevel });
+    const installation = await openPlatform(config, log, openSecrets(config, config.dataDir));
+    try {
+      await run({ config, installation, tls, log, stopSignal });
+    } finally {
+      await installation.close();
+    }
+  } finally {
+    lock.release();
+  }
+  return 0;
+}
+
+type Run = {
+  config: Config;
+  installation: Installation;
+  tls: AppOptions['tls'];
+  log: Log;
+  stopSignal: Promise<NodeJS.Signals>;
+};
+
+async function run({ config, installation, tls, log, stopSignal }: Run): Promise<void> {
+  const { platform, database } = installation;
+  // Opens the sealed keys: a master key that is missing stops the start and not the first `docker login`.
+  await listSigningKeys(platform);
+  if (database.engine === 'sqlite') await doomAbandonedWriters(platform);
+  const firstStart = await ensureFirstKey(platform, config);
+  const app = await buildApp(platform, {
+    site: siteOf(config),
+    tls,
+    checks: { database: () => database.check(), store: () => platform.blobs.check() },
+    metricsToken: config.metricsToken,
+  });
+  await listen(app, config);
+  if (firstStart) sayWelcome(app, config, firstStart);
+  const jobs = startJobs(platform, { auditRetentionDays: config.auditRetentionDays });
+  warnOfNames(config, log);
+  log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
+  const signal = await stopSignal;
+  log.info({ signal }, 'stopping: requests in flight are finished, new ones refused');
+  await Promise.all([drain(app, log), Promise.race([jobs.stop(), delay(drainMs, undefined, { ref: false })])]);
+  await flushRefusedSignIns(platform, { all: true });
+  log.info({}, 'stopped');
+}
+
+/** Ends what listens and what is idle at once, what works when it is done, and what is still there after a while. */
+async function drain(app: FastifyInstance, log: Log): Promise<void> {
+  const closed = app.close();
+  // A connection whose request ends during the drain would else be kept open for the next one.
+  const sweeper = setInterval(() => app.server.closeIdleConnections(), 100);
+  const killer = setTimeout(() => {
+    log.warn({}, `requests were still running after ${drainMs / 1000} s and are cut off`);
+    app.server.closeAllConnections();
+  }, drainMs);
+  await closed;
+  clearInterval(sweeper);
+  clearTimeout(killer);
+}
+
+async function listen(app: FastifyInstance, { listen: { host, port } }: Config): Promise<void> {
+  const listenTextResolver = (address: string) => `listening on ${address}`;
+  try {
+    await app.listen({ host, port, listenTextResolver });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A machine without IPv6 has no `::`, and every IPv4 address is what is left of "every address".
+    if (host === '::' && code === 'EAFNOSUPPORT') {
+      await app.listen({ host: '0.0.0.0', port, listenTextResolver });
+      return;
+    }
+    const cause = listenFaults[code ?? ''] ?? `The system says: ${(error as Error).message}.`;
+    throw new Failure('unavailable', `Cannot listen on ${host} port ${port} (LADING_LISTEN). ${cause}`);
+  }
+}
+
+const listenFaults: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Another program listens there.',
+  EACCES: 'Ports below 1024 need privileges: choose a higher one.',
+  EADDRNOTAVAIL: 'This machine has no such address.',
+  ENOTFOUND: 'There is no host of this name.',
+};
+
+function sayWelcome(app: FastifyInstance, config: Config, firstStart: FirstStart): void {
+  const { port } = app.server.address() as AddressInfo;
+  const [region] = regionsOf({ ...config, listen: { ...config.listen, port } });
+  const scheme = config.publicUrl ? new URL(config.publicUrl).protocol : config.tlsCert ? 'https:' : 'http:';
+  const isTerminal = process.stdout.isTTY === true;
+  const text = welcomeText({ ...firstStart, url: `${scheme}//${region?.host}`, isTerminal });
+  // Beside a log of JSON lines, not in it.
+  (isTerminal ? process.stdout : process.stderr).write(`${text}\n`);
+}
+
+function warnOfNames({ listen, publicUrl, regions }: Config, log: Log): void {
+  if (!isWildcardAddress(listen) || publicUrl !== undefined || regions !== undefined) return;
+  log.warn(
+    {},
+    'LADING_PUBLIC_URL is not set while listening on every address: clients are sent back under whatever name they use',
+  );
+}
+
+function readTls({ tlsCert, tlsKey }: Config): AppOptions['tls'] {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return { cert: readPem('LADING_TLS_CERT', tlsCert), key: readPem('LADING_TLS_KEY', tlsKey) };
+}
+
+function readPem(setting: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new Failure('unavailable', `${setting} cannot be read: ${(error as Error).message}.`);
+  }
+}

@@ -1,0 +1,72 @@
+import { hostname } from 'node:os';
+import { removeOldAuditEvents } from '#core/audit-events.ts';
+import { doomLateWriters, removeDoomed, renewWriters } from '#core/objects.ts';
+import { runNextOperation } from '#core/operation-runs.ts';
+import type { Platform } from '#core/platform.ts';
+import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
+import { runRegistryDeletion } from '#core/registry-deletion.ts';
+import { runRepositoryDeletion } from '#core/repository-deletion.ts';
+import { expireUploads, renewUploads } from '#core/uploads.ts';
+import { type Job, type Schedule, startSchedule } from './schedule.ts';
+
+export type JobOptions = { auditRetentionDays: number };
+
+/** Starts what goes on in the background. Every replica runs all of it: the rows say who does what. */
+export function startJobs(platform: Platform, options: JobOptions): Schedule {
+  return startSchedule([...janitorOf(platform), ...workersOf(platform, options)], platform.log);
+}
+
+// Batches of the janitor: a full one means that there is more.
+const batch = 100;
+
+function janitorOf(platform: Platform): readonly Job[] {
+  return [
+    {
+      // What is not renewed for five minutes is taken from its writer.
+      name: 'renew what is being written',
+      everyMs: 60_000,
+      run: async () => {
+        await renewWriters(platform);
+        await renewUploads(platform);
+        return false;
+      },
+    },
+    { name: 'doom late writers', everyMs: 10_000, run: async () => (await doomLateWriters(platform)) >= batch },
+    { name: 'expire uploads', everyMs: 10_000, run: async () => (await expireUploads(platform)) >= batch },
+    { name: 'remove doomed objects', everyMs: 5_000, run: async () => (await removeDoomed(platform)) >= batch },
+  ];
+}
+
+const auditBatch = 500;
+const dayMs = 24 * 60 * 60_000;
+
+function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): readonly Job[] {
+  const workerId = `${hostname()}/${process.pid}`;
+  return [
+    {
+      name: 'run operations',
+      everyMs: 1000,
+      run: () =>
+        runNextOperation(platform, workerId, {
+          delete_registry: runRegistryDeletion,
+          delete_repository: runRepositoryDeletion,
+        }),
+    },
+    {
+      name: 'write refused sign-ins',
+      everyMs: 30_000,
+      run: async () => {
+        await flushRefusedSignIns(platform);
+        return false;
+      },
+    },
+    {
+      name: 'remove old audit events',
+      everyMs: 10 * 60_000,
+      run: async () => {
+        const before = platform.now() - auditRetentionDays * dayMs;
+        return (await removeOldAuditEvents(platform, before, auditBatch)) >= auditBatch;
+      },
+    },
+  ];
+}
