@@ -130,9 +130,8 @@ function writeConfig(dataDir: string, config: object): string {
 
 /** Settings of the person who runs this must not reach the servers. */
 function baseEnv(): Record<string, string> {
-  const { PATH = '', HOME = '' } = process.env;
-  const passed = Object.entries(process.env).filter(([name]) => name.startsWith('BENCH_NODE_'));
-  return { PATH, HOME, ...Object.fromEntries(passed.map(([name, value]) => [name.slice(6), value ?? ''])) };
+  const { PATH = '', HOME = '', BENCH_NODE_OPTIONS: options } = process.env;
+  return { PATH, HOME, ...(options !== undefined && { NODE_OPTIONS: options }) };
 }
 
 async function accessToken(port: number, scopes: string[]): Promise<Record<string, string>> {
