@@ -6,6 +6,7 @@ import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRep
 import { isRepositoryName, splitRepositoryName } from './names.ts';
 import { shareObject } from './objects.ts';
 import type { ByteRange, Platform, Region } from './platform.ts';
+import { prepare } from './prepared.ts';
 import {
   ensureRepository,
   findRegistry,
@@ -41,18 +42,21 @@ export async function getBlob(
   return { digest, size: row.size, objectKey: row.object_key };
 }
 
-async function findLink({ db }: Platform, repositoryId: string, digest: Digest) {
-  return db
+function findLink({ db }: Platform, repository: string, digest: Digest) {
+  return linkFinder(db, { repository, digest });
+}
+
+const linkFinder = prepare(['repository', 'digest'], (db, input: { repository: string; digest: string }) =>
+  db
     .selectFrom('repository_blobs as l')
     .innerJoin('blobs as b', (join) =>
       join.onRef('b.registry_id', '=', 'l.registry_id').onRef('b.digest', '=', 'l.digest'),
     )
     .select(['l.leased_until', 'l.leased_by', 'b.size', 'b.object_key'])
-    .where('l.repository_id', '=', repositoryId)
-    .where('l.digest', '=', digest)
-    .where('b.lost', '=', 0)
-    .executeTakeFirst();
-}
+    .where('l.repository_id', '=', input.repository)
+    .where('l.digest', '=', input.digest)
+    .where('b.lost', '=', 0),
+);
 
 export function blobUnknown(digest: string): Failure {
   return new Failure('not_found', `The repository holds no blob ${digest}.`, { about: 'blob' });

@@ -5,6 +5,7 @@ import { Failure } from './failure.ts';
 import { growRepository, isFreshLease, leaseManifest, lockRepository } from './links.ts';
 import { isUuid, type RepositoryName, splitRepositoryName, type TagName } from './names.ts';
 import type { Platform, Region } from './platform.ts';
+import { prepare } from './prepared.ts';
 import { type LiveRepository, mayDo, requireAction, toRegistryAccess } from './registry-access.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
@@ -41,27 +42,47 @@ export async function getManifest(platform: Platform, actor: Actor, query: Manif
   };
 }
 
-async function findRow(platform: Platform, { region, name, reference, withBytes }: ManifestQuery) {
-  const { registry, repository } = splitRepositoryName(name);
-  const found = platform.db
-    .selectFrom('registries as g')
-    .leftJoin('repositories as r', (join) =>
-      join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', repository).on('r.state', '=', 'live'),
-    )
-    .leftJoin('tags as t', (join) => join.onRef('t.repository_id', '=', 'r.id').on('t.name', '=', reference))
-    .leftJoin('manifests as m', (join) =>
-      isDigest(reference)
-        ? join.onRef('m.repository_id', '=', 'r.id').on('m.digest', '=', reference)
-        : join.onRef('m.repository_id', '=', 'r.id').onRef('m.digest', '=', 't.digest'),
-    )
-    .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
-    .select(['m.digest', 'm.media_type', 'm.size as manifest_size', 'm.leased_until', 'm.leased_by'])
-    .$if(withBytes, (q) => q.select('m.bytes'))
-    .where('g.region_id', '=', region.id)
-    .where('g.state', '=', 'active');
-  return isUuid(registry)
-    ? found.where('g.project_id', '=', registry).where('g.is_managed', '=', 1).executeTakeFirst()
-    : found.where('g.name', '=', registry).executeTakeFirst();
+type RowQuery = { region: string; registry: string; repository: string; reference: string };
+
+function findRow({ db }: Platform, { region, name, reference, withBytes }: ManifestQuery) {
+  const input = { region: region.id, ...splitRepositoryName(name), reference };
+  // A project's id stands for its managed registry.
+  const by = isUuid(input.registry) ? 'project' : 'name';
+  return finders[by][isDigest(reference) ? 'digest' : 'tag'][withBytes ? 'whole' : 'head'](db, input);
+}
+
+const finders = {
+  name: {
+    tag: { whole: prepareFinder('name', 'tag', true), head: prepareFinder('name', 'tag', false) },
+    digest: { whole: prepareFinder('name', 'digest', true), head: prepareFinder('name', 'digest', false) },
+  },
+  project: {
+    tag: { whole: prepareFinder('project', 'tag', true), head: prepareFinder('project', 'tag', false) },
+    digest: { whole: prepareFinder('project', 'digest', true), head: prepareFinder('project', 'digest', false) },
+  },
+};
+
+function prepareFinder(registryBy: 'name' | 'project', referenceBy: 'tag' | 'digest', withBytes: boolean) {
+  return prepare(['region', 'registry', 'repository', 'reference'], (db, input: RowQuery) =>
+    db
+      .selectFrom('registries as g')
+      .leftJoin('repositories as r', (join) =>
+        join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', input.repository).on('r.state', '=', 'live'),
+      )
+      .leftJoin('tags as t', (join) => join.onRef('t.repository_id', '=', 'r.id').on('t.name', '=', input.reference))
+      .leftJoin('manifests as m', (join) =>
+        referenceBy === 'digest'
+          ? join.onRef('m.repository_id', '=', 'r.id').on('m.digest', '=', input.reference)
+          : join.onRef('m.repository_id', '=', 'r.id').onRef('m.digest', '=', 't.digest'),
+      )
+      .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
+      .select(['m.digest', 'm.media_type', 'm.size as manifest_size', 'm.leased_until', 'm.leased_by'])
+      .$if(withBytes, (q) => q.select('m.bytes'))
+      .where('g.region_id', '=', input.region)
+      .where('g.state', '=', 'active')
+      .$if(registryBy === 'name', (q) => q.where('g.name', '=', input.registry))
+      .$if(registryBy === 'project', (q) => q.where('g.project_id', '=', input.registry).where('g.is_managed', '=', 1)),
+  );
 }
 
 export function manifestUnknown(reference: string): Failure {

@@ -5,6 +5,7 @@ import { newId } from './ids.ts';
 import { isUuid, type RepositoryName, splitRepositoryName } from './names.ts';
 import { holdsRight, holdsRightEverywhere, type RegistryAction } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
+import { prepare } from './prepared.ts';
 import { transact } from './transact.ts';
 
 /** What must be known of a registry to decide who may do what in it. */
@@ -75,17 +76,31 @@ export async function openRepository(
   { region, name, action }: RepositoryQuery,
 ): Promise<RepositoryAccess> {
   const split = splitRepositoryName(name);
-  const registry = await findRegistry(platform, region, split.registry);
+  const input = { region: region.id, ...split };
+  const row = await (isUuid(split.registry) ? findByProject : findByName)(platform.db, input);
+  const registry = row && toRegistryAccess(row);
   requireAction(actor, registry, name, action);
   if (split.repository === '') throw missingRepositoryPart(name);
-  const row = await platform.db
-    .selectFrom('repositories')
-    .select('id')
-    .where('registry_id', '=', registry.id)
-    .where('name', '=', split.repository)
-    .where('state', '=', 'live')
-    .executeTakeFirst();
-  return { id: row?.id, path: split.repository, name, registry };
+  return { id: row?.repository_id ?? undefined, path: split.repository, name, registry };
+}
+
+const findByName = prepareFinder('name');
+const findByProject = prepareFinder('project');
+
+function prepareFinder(registryBy: 'name' | 'project') {
+  type Input = { region: string; registry: string; repository: string };
+  return prepare(['region', 'registry', 'repository'], (db, input: Input) =>
+    db
+      .selectFrom('registries as g')
+      .leftJoin('repositories as r', (join) =>
+        join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', input.repository).on('r.state', '=', 'live'),
+      )
+      .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
+      .where('g.region_id', '=', input.region)
+      .where('g.state', '=', 'active')
+      .$if(registryBy === 'name', (q) => q.where('g.name', '=', input.registry))
+      .$if(registryBy === 'project', (q) => q.where('g.project_id', '=', input.registry).where('g.is_managed', '=', 1)),
+  );
 }
 
 export function missingRepositoryPart(name: string): Failure {

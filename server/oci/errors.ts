@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Access } from '#core/actors.ts';
 import type { Failure, Reason, Subject } from '#core/failure.ts';
+import { isRepositoryName } from '#core/names.ts';
 import type { Platform } from '#core/platform.ts';
 import type { ErrorWriter } from '#http/errors.ts';
 import { peerOf } from '#http/peer.ts';
@@ -63,7 +64,7 @@ export function ociErrorWriter(platform: Platform, site: Site): ErrorWriter {
     const { status, code } =
       failure.reason === 'too_large' && failure.detail.about === 'tag' ? tooManyTags : answers[failure.reason];
     const route = tryParseRoute(request.raw.url ?? '');
-    const challenge = challengeFor(failure, peerOf(platform, site, request), scopesOf(route, request.method));
+    const challenge = challengeFor(failure, peerOf(platform, site, request), scopesOf(route, request));
     if (challenge !== undefined) reply.header('WWW-Authenticate', challenge);
     addHeaders(reply, failure, route);
     return send(reply, challenge === undefined ? status : 401, entriesOf(failure, challenge ? 'UNAUTHORIZED' : code));
@@ -71,8 +72,11 @@ export function ociErrorWriter(platform: Platform, site: Site): ErrorWriter {
 }
 
 function send(reply: FastifyReply, status: number, errors: object[]) {
-  // Not `send(object)`: docker reads errors of exactly this type only, without a charset.
-  return reply.code(status).header('Content-Type', 'application/json').send(JSON.stringify({ errors }));
+  // Bytes: of a string Fastify would make the type `application/json; charset=utf-8`, which some old clients do not read.
+  return reply
+    .code(status)
+    .header('Content-Type', 'application/json')
+    .send(Buffer.from(JSON.stringify({ errors })));
 }
 
 function entriesOf({ message, detail }: Failure, code: Answer['code']): object[] {
@@ -98,10 +102,17 @@ function tryParseRoute(url: string): Route | undefined {
 }
 
 /** What the request needed, for the challenge. A session is its pusher's own: even ending it takes no more than pushing. */
-function scopesOf(route: Route | undefined, method: FastifyRequest['method']): Access[] {
+function scopesOf(route: Route | undefined, { method, raw }: FastifyRequest): Access[] {
   if (route?.kind === 'catalog') return [catalogScope];
   if (!route || !('name' in route)) return [];
-  if (route.kind === 'upload' || route.kind === 'uploads') return [repositoryScope(route.name, 'push')];
+  if (route.kind === 'upload') return [repositoryScope(route.name, 'push')];
+  if (route.kind === 'uploads') return [repositoryScope(route.name, 'push'), ...sourceOf(raw.url ?? '', route.name)];
   if (method === 'DELETE') return [repositoryScope(route.name, 'delete')];
   return [repositoryScope(route.name, method === 'GET' || method === 'HEAD' ? 'pull' : 'push')];
+}
+
+/** The source of a mount: a client that learns its scopes here must get both repositories into one token. */
+function sourceOf(url: string, target: string): Access[] {
+  const from = new URL(url, 'http://localhost').searchParams.get('from') ?? '';
+  return isRepositoryName(from) && from !== target ? [repositoryScope(from, 'pull')] : [];
 }

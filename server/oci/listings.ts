@@ -76,5 +76,5 @@ export async function showCatalog(exchange: Exchange) {
 }
 
 function sendJson(reply: Exchange['reply'], value: object) {
-  return reply.header('Content-Type', 'application/json').send(JSON.stringify(value));
+  return reply.header('Content-Type', 'application/json').send(Buffer.from(JSON.stringify(value)));
 }
