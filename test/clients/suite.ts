@@ -26,7 +26,7 @@ export function useLading(prepare: (suite: Suite) => Promise<unknown> = async ()
   after(async () => {
     await suite.bench?.remove();
     // A client may leave connections open; the server must end in order all the same.
-    assert.equal(await suite.lading?.stop(), 0, suite.lading?.child.output());
+    if (suite.lading) assert.equal(await suite.lading.stop(), 0, suite.lading.child.output());
   });
   return suite;
 }
@@ -48,7 +48,7 @@ export async function makeToken(lading: Lading, scope: 'ro' | 'rw'): Promise<str
   const answer = await ask(lading, 'POST', '/lading/v1/tokens', {
     name: `client-${scope}-${Date.now()}`,
     scope,
-    allRegistries: true,
+    registryIds: null,
   });
   const body = (await answer.json()) as { secret?: string };
   assert.equal(answer.status, 201, JSON.stringify(body));
@@ -58,7 +58,7 @@ export async function makeToken(lading: Lading, scope: 'ro' | 'rw'): Promise<str
 
 /** A registry that anyone may pull from. */
 export async function makePublicRegistry(lading: Lading, name: string): Promise<void> {
-  const answer = await ask(lading, 'POST', '/lading/v1/registries', { name, visibility: 'public' });
+  const answer = await ask(lading, 'POST', '/lading/v1/registries', { name, isPublic: true });
   assert.equal(answer.status, 201, await answer.text());
 }
 
