@@ -79,9 +79,13 @@ function send(reply: FastifyReply, status: number, errors: object[]) {
     .send(Buffer.from(JSON.stringify({ errors })));
 }
 
+/** Beyond this a manifest made of nothing but descriptors would get an answer longer than itself. */
+const entriesMax = 1000;
+
 function entriesOf({ message, detail }: Failure, code: Answer['code']): object[] {
   const name = typeof code === 'string' ? code : ((detail.about && code[detail.about]) ?? code.else ?? 'UNSUPPORTED');
-  if (detail.missing) return detail.missing.map((digest) => ({ code: name, message, detail: { digest } }));
+  const missing = detail.missing?.slice(0, entriesMax);
+  if (missing) return missing.map((digest) => ({ code: name, message, detail: { digest } }));
   const { used, limit, requested } = detail;
   return [{ code: name, message, ...(limit !== undefined && { detail: { used, limit, requested } }) }];
 }
