@@ -33,10 +33,10 @@ export function about(tag: Tag, operationId: string, permission: Permission, sum
 
 export type RefusalStatus = 404 | 409 | 412;
 
-/** Refusals as the OpenAPI document shows them. The first three, 413 and 415 can meet every caller. */
+/** Refusals as the OpenAPI document shows them: those that can meet every caller, and the endpoint's own. */
 export function refusals(...statuses: RefusalStatus[]): object {
   const content = { 'application/problem+json': { schema: { $ref: 'Problem#' } } };
-  const all = [400, 401, 403, ...statuses, 429, 500, 503];
+  const all = [400, 401, 403, ...statuses, 413, 429, 500, 503];
   return Object.fromEntries(all.map((status) => [status, { description: meanings[status], content }]));
 }
 
@@ -47,6 +47,7 @@ const meanings: Readonly<Record<number, string>> = {
   404: 'Not there, or not for this API key.',
   409: 'In conflict with what is there.',
   412: 'Changed since it was read (If-Match).',
+  413: 'The body is too large.',
   429: 'Too many requests.',
   500: 'A fault of the server.',
   503: 'Not available now; try again.',
