@@ -31,7 +31,13 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/oci': surface('jose', 'lru-cache'),
   'server/dialects/native': {
     knows: ['server/core', 'server/http', 'contract'],
-    packages: ['fastify', 'typebox', '@fastify/swagger', '@fastify/type-provider-typebox'],
+    packages: [
+      'fastify',
+      'typebox',
+      '@fastify/fast-json-stringify-compiler',
+      '@fastify/swagger',
+      '@fastify/type-provider-typebox',
+    ],
   },
   'server/dialects/selectel': surface('typebox', '@fastify/type-provider-typebox'),
   'server/dialects/paperspace': surface('typebox', '@fastify/type-provider-typebox'),

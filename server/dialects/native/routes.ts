@@ -13,6 +13,7 @@ import { bindOperations } from './operations.ts';
 import { bindProjects } from './projects.ts';
 import { bindRegistries } from './registries.ts';
 import { bindRepositories } from './repositories.ts';
+import { compileSerializersLazily } from './serialization.ts';
 import { bindTags } from './tags.ts';
 import { bindTeams } from './teams.ts';
 import { bindTokenRenewal } from './token-renewal.ts';
@@ -33,6 +34,7 @@ async function bindSurface(app: NativeApp, platform: Platform): Promise<void> {
     throw new Failure('not_found', 'There is no such path or method in this API. /lading/v1/openapi.json lists them.');
   });
   for (const schema of components) app.addSchema(schema);
+  app.setSerializerCompiler(compileSerializersLazily(app.getSchemas()));
   await bindOpenApi(app);
   await app.register(async (endpoints) => bindEndpoints(endpoints as unknown as NativeApp, platform));
 }
