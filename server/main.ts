@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Failure } from '#core/failure.ts';
 import { showConfig } from '#server/commands/config.ts';
-import { serve } from '#server/commands/serve.ts';
 
 // The commands that open the installation themselves. Each answers an exit code; 2 is "could not even begin".
 
@@ -25,7 +24,8 @@ type Flags = ReturnType<typeof parseCommandLine>['values'];
 type Command = { flags: readonly string[]; run: (flags: Flags) => number | Promise<number> };
 
 const commands: Readonly<Record<string, Command>> = {
-  serve: { flags: [], run: () => serve(process.env) },
+  // Loaded when it is wanted: the other commands answer in a fraction of the time.
+  serve: { flags: [], run: async () => (await import('#server/commands/serve.ts')).serve(process.env) },
   config: { flags: ['json'], run: ({ json = false }) => showConfig(process.env, { json }) },
 };
 

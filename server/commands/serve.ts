@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createSecureContext } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
@@ -135,7 +136,16 @@ function warnOfNames({ listen, publicUrl, regions }: Config, log: Log): void {
 
 function readTls({ tlsCert, tlsKey }: Config): AppOptions['tls'] {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  return { cert: readPem('LADING_TLS_CERT', tlsCert), key: readPem('LADING_TLS_KEY', tlsKey) };
+  const tls = { cert: readPem('LADING_TLS_CERT', tlsCert), key: readPem('LADING_TLS_KEY', tlsKey) };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    throw new Failure(
+      'unavailable',
+      `LADING_TLS_CERT and LADING_TLS_KEY do not make a certificate and its key in PEM form: ${(error as Error).message}.`,
+    );
+  }
+  return tls;
 }
 
 function readPem(setting: string, path: string): Buffer {
