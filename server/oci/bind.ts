@@ -30,9 +30,9 @@ export function bindOci(app: FastifyInstance, platform: Platform): void {
     plugin.removeAllContentTypeParsers();
     plugin.addContentTypeParser('*', (_request, _payload, done) => done(null));
     const handler = (request: FastifyRequest, reply: FastifyReply) => answer(platform, request, reply);
-    for (const url of ['/v2', '/v2/', '/v2/*']) {
-      plugin.route({ method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'], url, handler, exposeHeadRoute: false });
-    }
+    // OPTIONS too, which nothing answers: on a path that exists it is a wrong method, not a missing path.
+    const method = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+    for (const url of ['/v2', '/v2/', '/v2/*']) plugin.route({ method, url, handler, exposeHeadRoute: false });
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Actor } from '#core/actors.ts';
 import { listCatalog } from '#core/catalog.ts';
 import { parseDigest } from '#core/digest.ts';
 import { Failure } from '#core/failure.ts';
@@ -9,18 +10,22 @@ import type { Route } from './routes.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
-/** GET /v2/: who has come in. Anonymous callers are always challenged, because clients learn only here how to sign in. */
+/** GET /v2/: who has come in. */
 export async function ping({ actor, reply }: Exchange) {
-  if (actor.kind === 'anonymous' && actor.access === null) {
-    throw new Failure('unauthenticated', 'Sign in: use an API key or a token as the password.');
-  }
+  requireSignedIn(actor);
   return sendJson(reply, {});
 }
 
 /** GET /v2/_oci/ext/discover: there are none beyond the catalog, which is older than extensions. */
-export async function listExtensions(exchange: Exchange) {
-  await ping(exchange);
-  return exchange.reply;
+export async function listExtensions({ actor, reply }: Exchange) {
+  requireSignedIn(actor);
+  return sendJson(reply, { extensions: [] });
+}
+
+/** Anonymous callers are always challenged here, because clients learn nowhere else how to sign in. */
+function requireSignedIn(actor: Actor): void {
+  if (actor.kind !== 'anonymous' || actor.access !== null) return;
+  throw new Failure('unauthenticated', 'Sign in: use an API key or a token as the password.');
 }
 
 /** GET of tags (end-8). */
