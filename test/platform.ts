@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openDiskStore } from '#blobs/disk.ts';
-import { type Actor, findActorBySecret, insertActor } from '#core/actors.ts';
-import { hashSecret, newId, newSecret } from '#core/ids.ts';
+import { type Actor, findActorBySecret } from '#core/actors.ts';
+import { insertApiKey } from '#core/api-keys.ts';
+import { newId, newSecret } from '#core/ids.ts';
 import { newLocalState } from '#core/local-state.ts';
 import type { Log, Platform } from '#core/platform.ts';
-import { ensureRegions } from '#core/regions.ts';
+import { ensureRegions, getRegion } from '#core/regions.ts';
+import { insertRegistry } from '#core/registry-rows.ts';
 import type { Database } from '#database/open-database.ts';
 import { secretsOf } from '#server/seal.ts';
 import { makeTestDirectory, openTestDatabase, type Scope } from './database.ts';
@@ -66,37 +68,28 @@ export type SeededTeam = {
   owner: Actor;
 };
 
-/** A team with a project, an active registry of its name and the owner's key. */
+/** A team with a project, an active registry of its name and the owner's key; no managed registries in its lists. */
 export async function seedTeam(platform: Platform, name: string): Promise<SeededTeam> {
   const { db } = platform;
   const created_at = platform.now();
-  const [teamId, projectId, registryId] = [newId(), newId(), newId()];
+  const [teamId, projectId] = [newId(), newId()];
   await db.insertInto('teams').values({ id: teamId, name, slug: name, created_at }).execute();
   await db
     .insertInto('projects')
     .values({ id: projectId, team_id: teamId, name: 'default', slug: 'default', created_at })
     .execute();
-  await db
-    .insertInto('registries')
-    .values({
-      id: registryId,
-      team_id: teamId,
-      project_id: projectId,
-      region_id: platform.config.regions[0]?.id ?? '',
-      name,
-      state: 'active',
-      status_reason: null,
-      is_public: 0,
-      is_managed: 0,
-      size: 0,
-      reserved: 0,
-      size_limit: platform.config.registryLimitBytes,
-      created_at,
-      updated_at: created_at,
-    })
-    .execute();
+  const registry = await insertRegistry(platform, {
+    teamId,
+    projectId,
+    regionId: getRegion(platform).id,
+    name,
+    isPublic: false,
+    isManaged: false,
+    sizeLimitBytes: platform.config.registryLimitBytes,
+  });
+  if (!registry) throw new Error(`There is a registry ${name} already.`);
   const { secret, actor } = await seedKey(platform, teamId);
-  return { teamId, projectId, registryId, registryName: name, secret, owner: actor };
+  return { teamId, projectId, registryId: registry.id, registryName: name, secret, owner: actor };
 }
 
 /** An API key of the team; of the whole team and with every permission unless said otherwise. */
@@ -106,22 +99,7 @@ export async function seedKey(
   { permissions = ['*', 'teams:write'], projectIds = null as readonly string[] | null } = {},
 ): Promise<{ secret: string; actor: Actor }> {
   const secret = newSecret('key');
-  await insertActor(platform, {
-    id: newId(),
-    kind: 'key',
-    team_id: teamId,
-    name: 'owner',
-    secret_hash: hashSecret(secret),
-    generation: 1,
-    permissions: JSON.stringify(permissions),
-    project_ids: projectIds && JSON.stringify(projectIds),
-    registry_ids: null,
-    lifetime_ms: null,
-    expires_at: null,
-    revoked_at: null,
-    last_used_at: null,
-    created_at: platform.now(),
-  });
+  await insertApiKey(platform, { teamId, name: 'owner', permissions, projectIds, secret, expiry: null });
   const actor = await findActorBySecret(platform, secret);
   if (!actor) throw new Error('The key just made signs nobody in.');
   return { secret, actor };
