@@ -68,36 +68,51 @@ export async function advanceOperation(
 }
 
 /** Ends the work; queues it once more if it was asked for again meanwhile. Throws as `advanceOperation`. */
-export async function finishOperation({ db, now }: Platform, operation: ClaimedOperation): Promise<void> {
-  const row = await db
-    .updateTable('operations')
-    .set({
-      state: sql`case when again = 1 then 'queued' else 'done' end`,
-      finished_at: sql`case when again = 1 then null else ${sql.lit(now())} end`,
-      again: 0,
-      worker: null,
-      claimed_until: null,
-      error: null,
-    })
-    .where('id', '=', operation.id)
-    .where('worker', '=', operation.claim)
-    .returning('id')
-    .executeTakeFirst();
-  if (!row) throw claimLost();
+export async function finishOperation(platform: Platform, operation: ClaimedOperation): Promise<void> {
+  await transact(platform, async (platform) => {
+    const { db, now } = platform;
+    // Before the operation's row: the lock order. A success ends what an earlier failure said of the registry.
+    await noteReason(platform, operation, null);
+    const row = await db
+      .updateTable('operations')
+      .set({
+        state: sql`case when again = 1 then 'queued' else 'done' end`,
+        finished_at: sql`case when again = 1 then null else ${sql.lit(now())} end`,
+        again: 0,
+        worker: null,
+        claimed_until: null,
+        error: null,
+      })
+      .where('id', '=', operation.id)
+      .where('worker', '=', operation.claim)
+      .returning('id')
+      .executeTakeFirst();
+    if (!row) throw claimLost();
+  });
+}
+
+/** What a registry says of its last operation; only the worker that still has that operation may say so. */
+async function noteReason({ db }: Platform, operation: ClaimedOperation, reason: string | null): Promise<void> {
+  await db
+    .updateTable('registries')
+    .set({ status_reason: reason })
+    .where('id', '=', operation.registryId ?? '')
+    .where(sql<boolean>`coalesce(status_reason, '') <> ${reason ?? ''}`)
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('operations').select('id').where('id', '=', operation.id).where('worker', '=', operation.claim),
+      ),
+    )
+    .execute();
 }
 
 /** Notes a failure. It is tried again after a growing pause; the fifth time it ends, and its registry says why. */
 export async function failOperation(platform: Platform, operation: ClaimedOperation, reason: string): Promise<void> {
   const attempts = operation.attempts + 1;
   const isLast = attempts >= attemptsMax;
-  await transact(platform, async ({ db, now }) => {
-    if (isLast && operation.registryId !== null) {
-      await db
-        .updateTable('registries')
-        .set({ status_reason: reason })
-        .where('id', '=', operation.registryId)
-        .execute();
-    }
+  await transact(platform, async (platform) => {
+    const { db, now } = platform;
+    if (isLast) await noteReason(platform, operation, reason);
     await db
       .updateTable('operations')
       .set({
