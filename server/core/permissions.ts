@@ -38,22 +38,25 @@ export function expandPermissions(stored: readonly string[]): ReadonlySet<Permis
 }
 
 /**
- * The first line of every management operation: an API key that holds the permission. Tokens and robots have no place
- * in the management APIs, whatever they may pull. Throws `unauthenticated` or `denied`.
+ * The first line of every management operation: an API key that holds the permission. Throws `unauthenticated` or
+ * `denied`.
  */
 export function requirePermission(actor: Actor, permission: Permission): void {
-  if (actor.kind === 'system') return;
+  requireApiKey(actor);
+  if (actor.kind !== 'system' && !actor.permissions.has(permission)) {
+    throw new Failure('denied', `This API key lacks the permission ${permission}. Use a key that has it.`);
+  }
+}
+
+/** Tokens and robots have no place in the management APIs, whatever they may pull. Throws `unauthenticated`. */
+export function requireApiKey(actor: Actor): void {
+  if (actor.kind === 'system' || actor.kind === 'key') return;
   if (actor.kind === 'anonymous') {
     throw new Failure('unauthenticated', 'Sign in with an API key: send it as "Authorization: Bearer <key>".');
   }
-  if (actor.kind !== 'key') {
-    throw new Failure('unauthenticated', 'This is a registry token, not an API key. Use an API key for this API.', {
-      isBadToken: true,
-    });
-  }
-  if (!actor.permissions.has(permission)) {
-    throw new Failure('denied', `This API key lacks the permission ${permission}. Use a key that has it.`);
-  }
+  throw new Failure('unauthenticated', 'This is a registry token, not an API key. Use an API key for this API.', {
+    isBadToken: true,
+  });
 }
 
 /** Whether a thing of this project (null: of the whole team) may be changed by the actor. */

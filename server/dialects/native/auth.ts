@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { type Actor, anonymous, findActorBySecret } from '#core/actors.ts';
 import { Failure } from '#core/failure.ts';
+import { requireApiKey } from '#core/permissions.ts';
 import type { Platform } from '#core/platform.ts';
 import { countRefusedSignIn } from '#core/refused-sign-ins.ts';
 import { parseAuthorization } from '#http/authorization.ts';
@@ -10,13 +11,13 @@ import { noteRequest } from '#http/request-notes.ts';
 const actors = new WeakMap<FastifyRequest, Actor>();
 
 /**
- * Finds who asks, before anything of the body is read. Without an `Authorization` header it is the anonymous actor, whom
- * every core operation refuses. Throws `unauthenticated` for a secret that is not a live one: unknown, expired and
- * revoked are answered alike.
+ * Finds who asks, before anything else of the request is read: who has no API key learns nothing of what it would take.
+ * Throws `unauthenticated`; a secret that is unknown, expired or revoked is answered alike.
  */
 export async function authenticate(platform: Platform, request: FastifyRequest): Promise<void> {
   const actor = { ...(await findActor(platform, request)), address: addressOf(request) };
   noteRequest(request, { actor: `${actor.kind} ${actor.name}` });
+  requireApiKey(actor);
   actors.set(request, actor);
 }
 
