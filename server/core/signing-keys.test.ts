@@ -11,16 +11,20 @@ const dayMs = 24 * 60 * minuteMs;
 /** Another process on the same database: it remembers nothing of what the first has read. */
 const replicaOf = (platform: Platform): Platform => ({ ...platform, local: newLocalState() });
 
+// Many rounds, because on Postgres only some of them collide.
 test('processes that need the first key at once make one key, and all use it', async (t) => {
   const platform = await openTestPlatform(t);
-  const processes = [platform, ...Array.from({ length: 5 }, () => replicaOf(platform))];
-  const keys = await Promise.all(processes.flatMap((one) => [getSigningKey(one), getSigningKey(one)]));
-  assert.equal(new Set(keys.map((key) => key.id)).size, 1);
-  const rows = await platform.db.selectFrom('signing_keys').select('id').execute();
-  assert.deepEqual(
-    rows.map((row) => row.id),
-    [keys[0]?.id],
-  );
+  for (let round = 0; round < 20; round++) {
+    await platform.db.deleteFrom('signing_keys').execute();
+    const processes = Array.from({ length: 5 }, () => replicaOf(platform));
+    const keys = await Promise.all(processes.flatMap((one) => [getSigningKey(one), getSigningKey(one)]));
+    assert.equal(new Set(keys.map((key) => key.id)).size, 1);
+    const rows = await platform.db.selectFrom('signing_keys').select('id').execute();
+    assert.deepEqual(
+      rows.map((row) => row.id),
+      [keys[0]?.id],
+    );
+  }
 });
 
 test('the private half is nowhere in the database as it is', async (t) => {
