@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -11,16 +11,30 @@ export type Scope = { after(work: () => unknown): void };
 /** The server of `npm run test:all`; without it tests run on SQLite. */
 export const testDatabaseUrl = process.env.LADING_TEST_DATABASE_URL;
 
+/** Where waiting for the disk costs nothing, if there is such a place with room: most tests are not about the disk. */
+export const memoryDirectory = findMemoryDirectory();
+
+function findMemoryDirectory(): string {
+  const [path, bytesMin] = ['/dev/shm', 1024 ** 3];
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    accessSync(path, constants.W_OK);
+    return bavail * bsize >= bytesMin ? path : tmpdir();
+  } catch {
+    return tmpdir();
+  }
+}
+
 /** A directory that ends with its test. */
-export function makeTestDirectory(t: Scope): string {
-  const directory = mkdtempSync(join(tmpdir(), 'lading-test-'));
+export function makeTestDirectory(t: Scope, parent: string = tmpdir()): string {
+  const directory = mkdtempSync(join(parent, 'lading-test-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
 /** An empty database of the engine under test. A second one opened with the same options is a second replica's. */
 export async function makeTestDatabase(t: Scope): Promise<{ url?: string; dataDir: string }> {
-  const dataDir = makeTestDirectory(t);
+  const dataDir = makeTestDirectory(t, memoryDirectory);
   if (testDatabaseUrl === undefined) return { dataDir };
   return { dataDir, url: await makeTestSchema(t, testDatabaseUrl) };
 }

@@ -10,7 +10,7 @@ import { ensureRegions, getRegion } from '#core/regions.ts';
 import { insertRegistry } from '#core/registry-rows.ts';
 import type { Database } from '#database/open-database.ts';
 import { secretsOf } from '#server/seal.ts';
-import { makeTestDirectory, openTestDatabase, type Scope } from './database.ts';
+import { makeTestDirectory, memoryDirectory, openTestDatabase, type Scope } from './database.ts';
 
 /** Stands still until a test moves it. */
 export type Clock = { now: () => number; advance(ms: number): void };
@@ -27,7 +27,7 @@ const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 /** A platform of real parts: a database of its own (see `database.ts`), a store on disk, a clock that tests move. */
 export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = {}): Promise<TestPlatform> {
   const { db, engine } = await openTestDatabase(t);
-  const storeDir = join(makeTestDirectory(t), 'objects');
+  const storeDir = join(makeTestDirectory(t, memoryDirectory), 'objects');
   const clock = newClock();
   return {
     db,
