@@ -8,6 +8,7 @@ import {
   checkTree,
   withSettingsTable,
 } from './document-checks.ts';
+import { checkOpenApi, writeOpenApi } from './openapi-document.ts';
 
 // `node tools/check-docs.ts [root]`: exit 1 and a line for each place where the documents are out of step.
 // With `--write`, what is generated is made anew first.
@@ -19,10 +20,11 @@ if (args.includes('--write')) {
   const path = join(root, 'docs/configuration.md');
   const document = withSettingsTable(readFileSync(path, 'utf8'));
   if (document !== undefined) writeFileSync(path, document);
+  await writeOpenApi(root);
 }
 
-const faults = [checkSettings, checkSettingNames, checkTree, checkLinks, checkDecisions].flatMap((check) =>
-  check(root),
-);
+const faults = [checkSettings, checkSettingNames, checkTree, checkLinks, checkDecisions]
+  .flatMap((check) => check(root))
+  .concat(await checkOpenApi(root));
 for (const fault of faults) console.error(fault);
 if (faults.length > 0) process.exitCode = 1;
