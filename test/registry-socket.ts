@@ -21,11 +21,14 @@ export type Wire = {
 export async function openWire(registry: Registry, port?: number): Promise<Wire> {
   const socket = connect(port ?? (await listen(registry)), '127.0.0.1');
   let received = Buffer.alloc(0);
+  let wake = () => {};
   socket.on('data', (bytes) => {
     received = Buffer.concat([received, Buffer.from(bytes)]);
+    wake();
   });
   // A cut is what some tests are about; what follows from it is asked of the server.
   socket.on('error', () => {});
+  for (const event of ['end', 'close']) socket.on(event, () => wake());
   await once(socket, 'connect');
   const credentials = Buffer.from(`someone:${registry.team.secret}`).toString('base64');
   const take = async (isComplete: () => number | undefined): Promise<Buffer> => {
@@ -37,7 +40,9 @@ export async function openWire(registry: Registry, port?: number): Promise<Wire>
         return bytes;
       }
       if (socket.closed || socket.readableEnded) throw new Error(`the connection ended after: ${received}`);
-      await Promise.race([once(socket, 'data'), once(socket, 'end'), once(socket, 'close')]);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
   };
   const takeHead = async () => {

@@ -3,7 +3,7 @@ import { recordAudit } from './audit.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { growRepository, isFreshLease, leaseManifest, lockRepository } from './links.ts';
-import { isUuid, type RepositoryName, splitRepositoryName, type TagName } from './names.ts';
+import { isTagName, isUuid, type RepositoryName, splitRepositoryName, type TagName } from './names.ts';
 import type { Platform, Region } from './platform.ts';
 import { prepare } from './prepared.ts';
 import { type LiveRepository, mayDo, requireAction, toRegistryAccess } from './registry-access.ts';
@@ -45,7 +45,9 @@ export async function getManifest(platform: Platform, actor: Actor, query: Manif
 type RowQuery = { region: string; registry: string; repository: string; reference: string };
 
 function findRow({ db }: Platform, { region, name, reference, withBytes }: ManifestQuery) {
-  const input = { region: region.id, ...splitRepositoryName(name), reference };
+  // What no tag can be called is not asked for: Postgres does not even compare with NUL.
+  const known = isDigest(reference) || isTagName(reference) ? reference : '';
+  const input = { region: region.id, ...splitRepositoryName(name), reference: known };
   // A project's id stands for its managed registry.
   const by = isUuid(input.registry) ? 'project' : 'name';
   return finders[by][isDigest(reference) ? 'digest' : 'tag'][withBytes ? 'whole' : 'head'](db, input);

@@ -19,8 +19,9 @@ export function peerOf(platform: Platform, site: Site, request: FastifyRequest):
   };
 }
 
-export function addressOf(request: FastifyRequest): string {
-  return request.ip.replace(/^::ffff:(?=\d+\.)/, '');
+/** A connection that was reset early has no address any more, whatever Fastify's type says. */
+export function addressOf({ ip }: { ip: string | undefined }): string {
+  return ip?.replace(/^::ffff:(?=\d+\.)/, '') ?? 'unknown';
 }
 
 /** The region whose host was asked for; any other host is the first region. */

@@ -18,18 +18,22 @@ export async function sendBlob(exchange: Exchange, route: BlobRoute) {
   const { platform, actor, request, reply } = exchange;
   const repository = await openFor(exchange, route, 'pull');
   const blob = await getBlob(platform, actor, repository, parseDigest(route.reference));
-  reply.headers({
-    'Docker-Content-Digest': blob.digest,
-    ETag: `"${blob.digest}"`,
+  if (matchesEtag(request.headers['if-none-match'], blob.digest)) return describeBlob(reply, blob).code(304).send();
+  if (request.method === 'HEAD') return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send();
+  return sendContent(exchange, repository, blob);
+}
+
+/** Only once there is something to send: a refusal must not be kept for a year, nor have a blob's digest. */
+function describeBlob(reply: Exchange['reply'], { digest }: Blob) {
+  return reply.headers({
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
     'Accept-Ranges': 'bytes',
     'Cache-Control': 'private, max-age=31536000, immutable',
     'Content-Type': octets,
     // Whatever was pushed, a browser must not run it under our name.
     'X-Content-Type-Options': 'nosniff',
   });
-  if (matchesEtag(request.headers['if-none-match'], blob.digest)) return reply.code(304).send();
-  if (request.method === 'HEAD') return reply.header('Content-Length', String(blob.size)).send();
-  return sendContent(exchange, repository, blob);
 }
 
 async function sendContent({ platform, request, reply }: Exchange, repository: RepositoryAccess, blob: Blob) {
@@ -37,30 +41,35 @@ async function sendContent({ platform, request, reply }: Exchange, repository: R
   const isStale = ifRange !== undefined && !matchesEtag(String(ifRange), blob.digest);
   const asked = parseRange(isStale ? undefined : request.headers.range, blob.size);
   if (asked.kind === 'unsatisfiable') {
-    reply.header('Content-Range', `bytes */${blob.size}`).removeHeader('ETag');
+    reply.header('Content-Range', `bytes */${blob.size}`);
     throw new Failure('range', `The blob has ${blob.size} bytes; no part of the range asked for is in it.`, {
       about: 'blob',
     });
   }
+  const open = (range?: ByteRange) => openBlob(platform, repository, blob, range);
   if (asked.kind === 'whole') {
-    reply.header('Content-Length', String(blob.size));
-    return reply.send(await openBlob(platform, repository, blob));
+    const content = await open();
+    return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send(content);
   }
-  reply.code(206);
   const [part, ...others] = asked.parts;
   if (part && others.length === 0) {
-    reply.header('Content-Range', contentRange(part, blob.size));
-    reply.header('Content-Length', String(part.end - part.start + 1));
-    return reply.send(await openBlob(platform, repository, blob, part));
+    const content = await open(part);
+    const headers = { 'Content-Range': contentRange(part, blob.size), 'Content-Length': String(lengthOf(part)) };
+    return describeBlob(reply, blob).code(206).headers(headers).send(content);
   }
   const multipart = toMultipart(asked.parts, blob.size);
-  reply.header('Content-Type', `multipart/byteranges; boundary=${multipart.boundary}`);
-  reply.header('Content-Length', String(multipart.length));
-  const open = (range: ByteRange) => openBlob(platform, repository, blob, range);
-  return reply.send(Readable.from(writeMultipart(multipart, open), { objectMode: false }));
+  const headers = {
+    'Content-Type': `multipart/byteranges; boundary=${multipart.boundary}`,
+    'Content-Length': String(multipart.length),
+  };
+  return describeBlob(reply, blob)
+    .code(206)
+    .headers(headers)
+    .send(Readable.from(writeMultipart(multipart, open), { objectMode: false }));
 }
 
 const contentRange = ({ start, end }: ByteRange, size: number) => `bytes ${start}-${end}/${size}`;
+const lengthOf = ({ start, end }: ByteRange) => end - start + 1;
 
 type Multipart = { boundary: string; parts: { head: string; range: ByteRange }[]; tail: string; length: number };
 
@@ -72,7 +81,7 @@ function toMultipart(ranges: ByteRange[], size: number): Multipart {
     range,
   }));
   const tail = `\r\n--${boundary}--\r\n`;
-  const length = parts.reduce((sum, p) => sum + p.head.length + p.range.end - p.range.start + 1, tail.length);
+  const length = parts.reduce((sum, p) => sum + p.head.length + lengthOf(p.range), tail.length);
   return { boundary, parts, tail, length };
 }
 

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Actor } from '#core/actors.ts';
 import { Failure } from '#core/failure.ts';
 import type { Body } from '#core/object-writing.ts';
+import { isStorable } from '#core/page.ts';
 import type { RegistryAction } from '#core/permissions.ts';
 import type { Platform, Region } from '#core/platform.ts';
 import { openRepository, type RepositoryAccess } from '#core/registry-access.ts';
@@ -76,6 +77,12 @@ async function* readBody({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
   }
 }
 
+/** Throws `invalid` for what a database refuses to compare with. */
+export function requireStorable(value: string, parameter: string): void {
+  if (isStorable(value)) return;
+  throw new Failure('invalid', `The parameter "${parameter}" is too long or has a NUL in it.`, { about: 'page' });
+}
+
 /** `n` and `last` of the listings. A number above the maximum is lowered to it. Throws `invalid` about the page. */
 export function pageOf(
   query: URLSearchParams,
@@ -87,7 +94,9 @@ export function pageOf(
       about: 'page',
     });
   }
-  return { limit: n === null ? fallback : Math.min(Number(n), max), after: query.get('last') ?? undefined };
+  const after = query.get('last') ?? undefined;
+  if (after !== undefined) requireStorable(after, 'last');
+  return { limit: n === null ? fallback : Math.min(Number(n), max), after };
 }
 
 /** `Link` to the next page, relative to the host, so that no proxy can make it wrong. */

@@ -5,7 +5,7 @@ import { Failure } from '#core/failure.ts';
 import { listReferrers } from '#core/referrers.ts';
 import { requireRepository } from '#core/registry-access.ts';
 import { listTagNames } from '#core/tags.ts';
-import { type Exchange, linkNext, openFor, pageOf, queryOf } from './exchange.ts';
+import { type Exchange, linkNext, openFor, pageOf, queryOf, requireStorable } from './exchange.ts';
 import type { Route } from './routes.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
@@ -47,6 +47,7 @@ export async function showReferrers(exchange: Exchange, route: Extract<Route, { 
   const subject = parseDigest(route.reference);
   const query = queryOf(exchange);
   const artifactTypes = query.getAll('artifactType').filter((type) => type !== '');
+  for (const type of artifactTypes) requireStorable(type, 'artifactType');
   const page = pageOf(query, { fallback: 1000, max: 1000 });
   const { referrers, hasMore } = await listReferrers(platform, repository, subject, {
     artifactTypes,
