@@ -4,7 +4,8 @@ import { openTestPlatform, seedKey, seedTeam, type TestPlatform } from '#test/pl
 import { type Actor, findActorBySecret } from './actors.ts';
 import { createApiKey, getApiKey } from './api-keys.ts';
 import { listOperations } from './operations.ts';
-import { createProject, deleteProject, getProject, listProjects } from './projects.ts';
+import { deleteProject } from './project-deletion.ts';
+import { createProject, getProject, listProjects } from './projects.ts';
 import { createRegistry, deleteRegistry, getRegistry } from './registries.ts';
 import { createToken } from './tokens.ts';
 

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely';
-import { type Actor, forgetActors, unbindProject } from './actors.ts';
+import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
@@ -8,7 +8,7 @@ import { isUuid } from './names.ts';
 import { type Page, type PageInput, readPage, toSearchPattern } from './page.ts';
 import { coversProject, requirePermission, seesProject } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { type Registry, startDeletion, toRegistry } from './registry-rows.ts';
+import type { Registry } from './registry-rows.ts';
 import type { ProjectRow } from './schema.ts';
 import { parseDisplayName, toSlug } from './slugs.ts';
 import { transact } from './transact.ts';
@@ -104,21 +104,28 @@ export function projectUnknown(ref: string): Failure {
  * for one that is unknown, another team's, or not the actor's.
  */
 export async function requireProjects(platform: Platform, actor: Actor, refs: readonly string[]): Promise<string[]> {
-  const ids = new Set<string>();
+  if (refs.length > projectsMax) throw badProjects(`At most ${projectsMax} projects can be named.`);
+  const refsById = new Map<string, string>();
   for (const ref of refs) {
     const project = await findProject(platform, actor, ref);
-    if (!project || !(await lockProject(platform, project.id))) {
-      throw new Failure('invalid', projectUnknown(ref).message, {
-        about: 'project',
-        fields: { '/projectIds': 'names a project that is not there' },
-      });
-    }
-    ids.add(project.id);
+    if (!project) throw badProjects(projectUnknown(ref).message);
+    refsById.set(project.id, ref);
   }
-  return [...ids].sort();
+  // In one order everywhere, so that two who name the same projects do not wait for each other.
+  const ids = [...refsById.keys()].sort();
+  for (const id of ids) {
+    if (!(await lockProject(platform, id))) throw badProjects(projectUnknown(refsById.get(id) ?? id).message);
+  }
+  return ids;
 }
 
-async function lockProject({ db }: Platform, id: string): Promise<boolean> {
+const projectsMax = 100;
+
+const badProjects = (message: string) =>
+  new Failure('invalid', message, { about: 'project', fields: { '/projectIds': message } });
+
+/** False if it is gone. */
+export async function lockProject({ db }: Platform, id: string): Promise<boolean> {
   const row = await db
     .updateTable('projects')
     .set((eb) => ({ name: eb.ref('name') }))
@@ -126,57 +133,6 @@ async function lockProject({ db }: Platform, id: string): Promise<boolean> {
     .returning('id')
     .executeTakeFirst();
   return row !== undefined;
-}
-
-/**
- * Deletes a project with its registries; what could only be used there ends at once: keys, tokens and robots bound to it
- * alone. Throws `conflict` while its registries hold images, unless forced.
- */
-export async function deleteProject(
-  platform: Platform,
-  actor: Actor,
-  input: { project: string; force?: boolean | undefined },
-): Promise<void> {
-  requirePermission(actor, 'projects:write');
-  await transact(platform, async (platform) => {
-    const { db } = platform;
-    const project = await findProject(platform, actor, input.project);
-    if (!project || !(await lockProject(platform, project.id))) throw projectUnknown(input.project);
-    const rows = await db
-      .selectFrom('registries')
-      .selectAll()
-      .where('project_id', '=', project.id)
-      .orderBy('id')
-      .execute();
-    const registries = rows.map(toRegistry);
-    if (!input.force) await refuseImages(platform, project, registries);
-    for (const registry of registries) {
-      if (registry.status !== 'deleting') await startDeletion(platform, actor, registry);
-    }
-    await db.updateTable('registries').set({ project_id: null }).where('project_id', '=', project.id).execute();
-    await unbindProject(platform, project);
-    await db.deleteFrom('projects').where('id', '=', project.id).execute();
-    await recordAudit(platform, actor, { action: 'project.delete', target: toTarget(project) });
-  });
-  forgetActors(platform);
-}
-
-async function refuseImages({ db }: Platform, project: Project, registries: readonly Registry[]): Promise<void> {
-  const held = await db
-    .selectFrom('registries')
-    .select('registries.name')
-    .where('registries.id', 'in', orNone(registries.map(({ id }) => id)))
-    .where(
-      sql<boolean>`exists (select 1 from repositories r join manifests m on m.repository_id = r.id where r.registry_id = registries.id)`,
-    )
-    .orderBy('registries.name')
-    .executeTakeFirst();
-  if (!held) return;
-  throw new Failure(
-    'conflict',
-    `Registry ${held.name} of project ${project.slug} still holds images. Delete them first, or use force=true.`,
-    { about: 'project' },
-  );
 }
 
 /** A key bound to projects changes nothing that is the whole team's. Throws `denied`. */
@@ -199,7 +155,7 @@ export function isProject(ref: string) {
   return isUuid(ref) ? sql<boolean>`id = ${value}` : sql<boolean>`slug = ${value}`;
 }
 
-const toTarget = ({ id, slug }: Project) => ({ kind: 'project', id, name: slug });
+export const toTarget = ({ id, slug }: Project) => ({ kind: 'project', id, name: slug });
 
 function toProject(row: Selectable<ProjectRow>): Project {
   return { id: row.id, teamId: row.team_id, name: row.name, slug: row.slug, createdAt: row.created_at };
