@@ -9,6 +9,7 @@ const usage = `Lading, a self-hosted container registry platform
 
   lading serve      run the server
   lading config     print the configuration in effect, secrets masked  [--json]
+  lading verify     compare rows with what is stored  [--deep] [--repair] [--json]
   lading --version  print the version
   lading --help     print this
 
@@ -18,6 +19,8 @@ const options = {
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
   json: { type: 'boolean' },
+  deep: { type: 'boolean' },
+  repair: { type: 'boolean' },
 } as const;
 
 type Flags = ReturnType<typeof parseCommandLine>['values'];
@@ -27,6 +30,10 @@ const commands: Readonly<Record<string, Command>> = {
   // Loaded when it is wanted: the other commands answer in a fraction of the time.
   serve: { flags: [], run: async () => (await import('#server/commands/serve.ts')).serve(process.env) },
   config: { flags: ['json'], run: ({ json = false }) => showConfig(process.env, { json }) },
+  verify: {
+    flags: ['deep', 'repair', 'json'],
+    run: async (flags) => (await import('#server/commands/verify.ts')).verifyInstallation(process.env, flags),
+  },
 };
 
 function parseCommandLine(args: readonly string[]) {

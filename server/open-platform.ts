@@ -10,26 +10,45 @@ export type Installation = { platform: Platform; database: Database; close(): Pr
 
 /** Opens the adapters that the configuration names. Throws `unavailable` or `in_use` with a sentence for the operator. */
 export async function openPlatform(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
+  const installation = await openAdapters(config, log, secrets);
+  try {
+    const configured = regionsOf(config).map(({ id, ...rest }) => ({ slug: id, ...rest }));
+    const regions = await ensureRegions(installation.database.db, configured);
+    const { platform } = installation;
+    return { ...installation, platform: { ...platform, config: { ...platform.config, regions } } };
+  } catch (error) {
+    await installation.close();
+    throw error;
+  }
+}
+
+/** For commands that look at rows and objects only: no region is made, no secret opened and no key needed. */
+export function openForInspection(config: Config, log: Log): Promise<Installation> {
+  return openAdapters(config, log, { seal: refuseSecrets, open: refuseSecrets });
+}
+
+function refuseSecrets(): never {
+  throw new Error('This command opens no secrets.');
+}
+
+async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
+  const { registryLimitBytes, registriesPerTeam } = config;
   const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
+  const close = () => database.close();
   try {
     const blobs = await openDiskStore(join(config.dataDir, 'objects'));
-    const configured = regionsOf(config).map(({ id, ...rest }) => ({ slug: id, ...rest }));
     const platform: Platform = {
       db: database.db,
       blobs,
       secrets,
       now: database.now,
       log,
-      config: {
-        regions: await ensureRegions(database.db, configured),
-        registryLimitBytes: config.registryLimitBytes,
-        registriesPerTeam: config.registriesPerTeam,
-      },
+      config: { regions: [], registryLimitBytes, registriesPerTeam },
       local: newLocalState(),
     };
-    return { platform, database, close: () => database.close() };
+    return { platform, database, close };
   } catch (error) {
-    await database.close();
+    await close();
     throw error;
   }
 }

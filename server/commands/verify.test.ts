@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { globSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { makeTestDirectory } from '#test/database.ts';
+import { watch } from '#test/servers/child.ts';
+import { cleanEnvironment, LADING, startLading } from '#test/servers/lading.ts';
+
+async function run(dataDir: string, ...flags: string[]) {
+  const env = { ...cleanEnvironment(), LADING_DATA_DIR: dataDir };
+  const child = watch(spawn(LADING, ['verify', ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
+  return { code: await child.exited, output: child.output() };
+}
+
+test('verify looks beside a server at work, and its exit code tells what it saw', async (t) => {
+  const dataDir = makeTestDirectory(t);
+  const lading = await startLading({ dataDir });
+  t.after(() => lading.kill9());
+  const digest = 'sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae';
+  const url = `${lading.url}/v2/default/app/blobs/`;
+  const headers = { authorization: `Bearer ${lading.key}` };
+  const pushed = await fetch(`${url}uploads/?digest=${digest}`, { method: 'POST', headers, body: 'foo' });
+  assert.equal(pushed.status, 201);
+
+  const well = await run(dataDir, '--deep');
+  assert.deepEqual([well.code, /All is well/.test(well.output)], [0, true], well.output);
+
+  for (const path of globSync('objects/*/*', { cwd: dataDir })) rmSync(join(dataDir, path));
+  const found = await run(dataDir, '--json', '--repair');
+  assert.equal(found.code, 1);
+  const { findings, checked } = JSON.parse(found.output);
+  assert.equal(checked.blobs, 1);
+  assert.deepEqual(findings, [
+    {
+      kind: 'object missing',
+      what: `${digest} of default`,
+      expected: '3 bytes',
+      found: 'nothing',
+      repair: 'marked as lost',
+    },
+  ]);
+  assert.equal((await fetch(`${url}${digest}`, { method: 'HEAD', headers })).status, 404);
+
+  const table = await run(dataDir);
+  assert.equal(table.code, 1);
+  assert.match(table.output, /^blob lost +sha256:2c26\S+ of default +its bytes +gone until it is pushed again$/m);
+});
+
+test('verify ends with 2 where there is nothing to look at, and makes nothing', async (t) => {
+  const dataDir = makeTestDirectory(t);
+  const { code, output } = await run(dataDir);
+  assert.equal(code, 2);
+  assert.match(output, /it is not the data directory of an installation/);
+  assert.deepEqual(readdirSync(dataDir), []);
+  assert.equal((await run(join(dataDir, 'missing'))).code, 2);
+});

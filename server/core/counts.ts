@@ -1,0 +1,22 @@
+import { sql } from 'kysely';
+
+/**
+ * What the counters count, as parts of a select: of blobs `b`, objects `o`, repositories `p`, registries `g`. Beside the
+ * counter itself, in one statement, they are exact: a snapshot has no push that is half done.
+ */
+export const counts = {
+  links: sql<number>`cast((select count(*) from repository_blobs
+    where registry_id = b.registry_id and digest = b.digest) as bigint)`,
+  /** Blobs of registries and parts of uploads. */
+  uses: sql<number>`cast((select count(*) from blobs where object_key = o.key)
+    + (select count(*) from upload_parts where object_key = o.key) as bigint)`,
+  repositorySize: sql<number>`cast((select coalesce(sum(b.size), 0) from repository_blobs l
+      join blobs b on b.registry_id = l.registry_id and b.digest = l.digest where l.repository_id = p.id)
+    + (select coalesce(sum(m.size), 0) from manifests m where m.repository_id = p.id) as bigint)`,
+  registrySize: sql<number>`cast((select coalesce(sum(b.size), 0) from blobs b where b.registry_id = g.id)
+    + (select coalesce(sum(m.size), 0) from manifests m join repositories r on r.id = m.repository_id
+      where r.registry_id = g.id) as bigint)`,
+  /** Of uploads: what is being written, and what is written and no blob yet. */
+  registryReserved: sql<number>`cast((select coalesce(sum(o.size), 0) from objects o
+    where o.reserved_in = g.id and o.state <> 'doomed') as bigint)`,
+};

@@ -1,0 +1,80 @@
+// Whether what the rows say is true: each object is there with its size (and, deep, with its digest), each counter is the
+// count of what it counts. Runs beside a server at work, so nothing is judged by two statements: every comparison is one
+// snapshot, and what looks wrong outside the database is read again before it is reported.
+//
+// A repair corrects counters, marks blobs whose bytes are gone or damaged as lost (the next push of the digest replaces
+// them) and finishes removals that are due. It never deletes what a row still needs.
+
+import { removeDoomed } from './objects.ts';
+import type { Platform } from './platform.ts';
+import { verifyBlobs, verifyManifests, verifyRegistries, verifyRepositories } from './verify-counters.ts';
+import { verifyObjects } from './verify-objects.ts';
+
+export type FindingKind =
+  | 'object missing'
+  | 'object of wrong size'
+  | 'object damaged'
+  | 'object in doubt'
+  | 'object uses'
+  | 'blob lost'
+  | 'blob links'
+  | 'blob size'
+  | 'manifest damaged'
+  | 'repository size'
+  | 'registry size'
+  | 'registry reserved'
+  | 'removals overdue';
+
+export type Finding = {
+  kind: FindingKind;
+  /** What it is about, as a person would name it. */
+  what: string;
+  expected: string | number;
+  found: string | number;
+  /** What was done about it; undefined: nothing. */
+  repair?: 'corrected' | 'marked as lost' | 'removed' | undefined;
+};
+
+export type Verification = {
+  platform: Platform;
+  /** Reads all bytes and hashes them. */
+  deep: boolean;
+  repair: boolean;
+  report: (finding: Finding) => void;
+};
+
+export type Checked = Record<'objects' | 'blobs' | 'manifests' | 'repositories' | 'registries' | 'bytesRead', number>;
+
+export async function verify(verification: Verification): Promise<Checked> {
+  const checked: Checked = { objects: 0, blobs: 0, manifests: 0, repositories: 0, registries: 0, bytesRead: 0 };
+  // Blobs first: what is known to be lost is said once, and what is found lost after it likewise.
+  await verifyBlobs(verification, checked);
+  await verifyObjects(verification, checked);
+  await verifyManifests(verification, checked);
+  await verifyRepositories(verification, checked);
+  await verifyRegistries(verification, checked);
+  await verifyRemovals(verification);
+  return checked;
+}
+
+/** The server removes what is due within seconds; an hour is longer than any failure it gets over by itself. */
+const overdueMs = 60 * 60_000;
+
+async function verifyRemovals({ platform, repair, report }: Verification): Promise<void> {
+  const row = await platform.db
+    .selectFrom('objects')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('state', '=', 'doomed')
+    .where('remove_after', '<', platform.now() - overdueMs)
+    .executeTakeFirstOrThrow();
+  if (repair) while ((await removeDoomed(platform)) > 0);
+  if (Number(row.count) === 0) return;
+  const done = repair ? ({ repair: 'removed' } as const) : {};
+  report({
+    kind: 'removals overdue',
+    what: 'objects that nothing needs',
+    expected: 0,
+    found: Number(row.count),
+    ...done,
+  });
+}
