@@ -299,10 +299,14 @@ test('POST refuses in the form of OAuth, with the statuses after which clients f
   assert.equal((await send({ method: 'POST', url: '/token' })).status, 400);
 });
 
-test('a form of any length but ours is refused before it is read', async (t) => {
-  const { post } = await open(t);
-  const { status } = await post({ grant_type: 'password', password: 'x'.repeat(20_000) });
-  assert.equal(status, 413);
+test('POST refuses what is too long in the same form', async (t) => {
+  const { post, team } = await open(t);
+  const long = await post({ grant_type: 'password', password: 'x'.repeat(20_000) });
+  assert.deepEqual([long.status, long.body.error], [400, 'invalid_request']);
+  const scope = Array.from({ length: 65 }, (_, i) => `repository:acme/r${i}:pull`).join(' ');
+  const many = await post({ grant_type: 'password', password: team.secret, scope });
+  assert.deepEqual([many.status, many.body.error], [400, 'invalid_scope']);
+  assert.equal((await post({ grant_type: 'password', password: 'x'.repeat(2 ** 20) })).status, 413);
 });
 
 test('others can check our tokens with the published keys, and those hold no private part', async (t) => {

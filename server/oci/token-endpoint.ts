@@ -20,9 +20,7 @@ export function bindToken(app: FastifyInstance, platform: Platform): void {
   app.register(async (plugin) => {
     // Whatever media type it is called: containerd gives up on 415, but falls back to GET after the 400 of a bad form.
     plugin.removeAllContentTypeParsers();
-    plugin.addContentTypeParser('*', { parseAs: 'string', bodyLimit: formBytesMax }, (_request, body, done) =>
-      done(null, body),
-    );
+    plugin.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     plugin.get('/token', (request, reply) => giveToken(platform, request, reply));
     plugin.post('/token', (request, reply) => exchangeForm(platform, request, reply));
     plugin.get('/token/jwks.json', async (_request, reply) => {
@@ -47,10 +45,14 @@ async function giveToken(platform: Platform, request: FastifyRequest, reply: Fas
   const region = regionOf(platform, request);
   const presented = { headers: request.headers, address: addressOf(request), region };
   const signedIn = await signIn(platform, presented);
-  noteRequest(request, { actor: `${signedIn.actor.kind} ${signedIn.actor.name}` });
+  noteSignIn(request, signedIn);
   const answer = await tokenFor(platform, signedIn, region, query.getAll('scope'));
   const isOffline = query.get('offline_token') === 'true' || query.get('access_type') === 'offline';
   return { ...answer.body, ...refreshToken(signedIn, isOffline) };
+}
+
+function noteSignIn(request: FastifyRequest, { actor }: SignIn): void {
+  noteRequest(request, { actor: actor.name === '' ? actor.kind : `${actor.kind} ${actor.name}` });
 }
 
 /** From the raw URL, since a scope's `+`, `,` and `:` come encoded and not, by client. */
@@ -64,43 +66,42 @@ function queryOf({ raw }: FastifyRequest): URLSearchParams {
   });
 }
 
-/** RFC 6749 sections 4.3 and 6, with docker's `access_type`; its errors have a form of their own (section 5.2). */
+/** RFC 6749 sections 4.3 and 6, with docker's `access_type`. Refusals are in that RFC's form too (section 5.2). */
 async function exchangeForm(platform: Platform, request: FastifyRequest, reply: FastifyReply) {
   reply.header('Cache-Control', 'no-store');
-  const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '');
-  const secret = secretOf(form);
-  if (typeof secret === 'object') return reply.code(400).send(secret);
-  const region = regionOf(platform, request);
-  const signedIn = await signInByForm(platform, secret, addressOf(request));
-  if (!signedIn) return reply.code(401).send(oauthError('invalid_grant', 'The credentials are not good here.'));
-  noteRequest(request, { actor: `${signedIn.actor.kind} ${signedIn.actor.name}` });
-  const answer = await tokenFor(platform, signedIn, region, form.getAll('scope'));
-  const isOffline = form.get('access_type') === 'offline' || form.get('grant_type') === 'refresh_token';
-  return { ...answer.body, scope: formatScopes(answer.access), ...refreshToken(signedIn, isOffline) };
+  try {
+    const form = parseForm(request.body);
+    const region = regionOf(platform, request);
+    const signedIn = await signInBySecret(platform, form.secret, addressOf(request));
+    noteSignIn(request, signedIn);
+    const answer = await tokenFor(platform, signedIn, region, form.scopes);
+    return { ...answer.body, scope: formatScopes(answer.access), ...refreshToken(signedIn, form.isOffline) };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.reason === 'unauthenticated') return sendRefusal(reply, 401, 'invalid_grant', error);
+    if (error.reason === 'unsupported') return sendRefusal(reply, 400, 'unsupported_grant_type', error);
+    if (error.reason !== 'invalid') throw error;
+    return sendRefusal(reply, 400, error.detail.about === 'scope' ? 'invalid_scope' : 'invalid_request', error);
+  }
 }
 
-/** The secret of either grant stands in the field that is called like the grant. */
-function secretOf(form: URLSearchParams): string | OauthError {
+function sendRefusal(reply: FastifyReply, status: 400 | 401, error: string, { message }: Failure) {
+  return reply.code(status).send({ error, error_description: message });
+}
+
+/** Either grant's secret stands in the field that is called like the grant. */
+function parseForm(body: unknown): { secret: string; scopes: string[]; isOffline: boolean } {
+  const text = typeof body === 'string' ? body : '';
+  if (text.length > formBytesMax) throw new Failure('invalid', `The form is longer than ${formBytesMax} bytes.`);
+  const form = new URLSearchParams(text);
   const grantType = form.get('grant_type') ?? '';
   if (grantType !== 'password' && grantType !== 'refresh_token') {
-    return oauthError('unsupported_grant_type', 'grant_type is one of: password, refresh_token.');
+    throw new Failure('unsupported', 'grant_type is one of: password, refresh_token.');
   }
-  return form.get(grantType) || oauthError('invalid_request', `The form lacks ${grantType}.`);
-}
-
-type OauthError = { error: string; error_description: string };
-
-function oauthError(error: string, description: string): OauthError {
-  return { error, error_description: description };
-}
-
-async function signInByForm(platform: Platform, secret: string, address: string): Promise<SignIn | undefined> {
-  try {
-    return await signInBySecret(platform, secret, address);
-  } catch (error) {
-    if (error instanceof Failure && error.reason === 'unauthenticated') return undefined;
-    throw error;
-  }
+  const secret = form.get(grantType);
+  if (!secret) throw new Failure('invalid', `The form lacks ${grantType}.`);
+  const isOffline = grantType === 'refresh_token' || form.get('access_type') === 'offline';
+  return { secret, scopes: form.getAll('scope'), isOffline };
 }
 
 async function tokenFor(platform: Platform, signedIn: SignIn, region: Region, scopes: readonly string[]) {
