@@ -25,6 +25,7 @@ test('a registry is active at once, private, and limited as configured unless sa
     projectId: null,
     regionId: platform.config.regions[0]?.id,
     name: 'app',
+    state: 'active',
     status: 'active',
     statusReason: null,
     isPublic: false,
@@ -182,7 +183,8 @@ test('a deletion that failed for good says why and can be asked for again', asyn
   }
   assert.equal((await getOperation(platform, owner, first.id)).state, 'failed');
   const failed = await getRegistry(platform, owner, 'acme');
-  assert.deepEqual([failed.status, failed.statusReason], ['error', 'The disk is on fire.']);
+  assert.deepEqual([failed.state, failed.status, failed.statusReason], ['deleting', 'error', 'The disk is on fire.']);
+  await assert.rejects(updateRegistry(platform, owner, { registry: 'acme', isPublic: true }), { reason: 'conflict' });
   const second = await deleteRegistry(platform, owner, { registry: 'acme' });
   assert.notEqual(second.id, first.id);
   assert.equal((await getRegistry(platform, owner, 'acme')).status, 'deleting');

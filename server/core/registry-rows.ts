@@ -17,7 +17,9 @@ export type Registry = {
   projectId: string | null;
   regionId: string;
   name: string;
-  /** `error`: an operation failed five times, `statusReason` says why. */
+  /** `deleting`: out of use for good, whatever becomes of the removal. */
+  state: 'active' | 'deleting';
+  /** What people are shown. `error`: an operation failed five times, `statusReason` says why. */
   status: 'active' | 'deleting' | 'error';
   statusReason: string | null;
   isPublic: boolean;
@@ -38,6 +40,7 @@ export function toRegistry(row: Selectable<RegistryRow>): Registry {
     projectId: row.project_id,
     regionId: row.region_id,
     name: row.name,
+    state: row.state,
     status: row.status_reason !== null ? 'error' : row.state,
     statusReason: row.status_reason,
     isPublic: row.is_public === 1,

@@ -81,7 +81,7 @@ export async function openOwnRepository(
     .where('repositories.name', '=', address.repository)
     .executeTakeFirst();
   if (!row) throw repositoryUnknown(address.repository);
-  if (registry.status === 'deleting') throw beingDeleted(registry.name);
+  if (registry.state === 'deleting') throw beingDeleted(registry.name);
   const name = `${registry.name}/${row.name}` as RepositoryName;
   return { id: row.id, path: row.name, name, registry };
 }
