@@ -128,7 +128,13 @@ function toActor(row: Selectable<ActorRow>): Actor {
 async function touchLastUsed({ db, now }: Platform, row: Selectable<ActorRow>): Promise<void> {
   const dueBefore = now() - lastUsedEveryMs;
   if (row.last_used_at !== null && row.last_used_at > dueBefore) return;
-  await db.updateTable('actors').set({ last_used_at: now() }).where('id', '=', row.id).execute();
+  await db
+    .updateTable('actors')
+    .set({ last_used_at: now() })
+    .where('id', '=', row.id)
+    // Of many that read the row at once, on this replica or another, one writes.
+    .where((eb) => eb.or([eb('last_used_at', 'is', null), eb('last_used_at', '<=', dueBefore)]))
+    .execute();
 }
 
 async function cached(platform: Platform, key: string, load: () => Promise<Actor | undefined>) {
