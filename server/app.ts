@@ -12,7 +12,7 @@ import type { Log, Platform } from '#core/platform.ts';
 import { type ErrorWriter, toFailure } from '#http/errors.ts';
 import { bindHealth, type HealthChecks } from '#http/health.ts';
 import { bindJsonBody } from '#http/json-body.ts';
-import { bindMetrics, type MetricsOptions } from '#http/metrics.ts';
+import { bindMetrics } from '#http/metrics.ts';
 import { writePlainError } from '#http/plain-errors.ts';
 import { bindRequestLog, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
@@ -27,7 +27,6 @@ export type AppOptions = {
   tls?: { cert: Buffer; key: Buffer } | undefined;
   checks?: HealthChecks;
   metricsToken?: string | undefined;
-  gauges?: MetricsOptions['gauges'];
 };
 
 type Surface = {
@@ -49,7 +48,7 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
 
 /** The whole HTTP side. It listens when it is told to. */
 export async function buildApp(platform: Platform, options: AppOptions = {}): Promise<FastifyInstance> {
-  const { site = plainSite, checks = {}, metricsToken: token, gauges = async () => ({}) } = options;
+  const { site = plainSite, checks = {}, metricsToken: token } = options;
   const surfaces = listSurfaces(platform, site);
   const findSurface = (path: string) =>
     surfaces.find(({ prefixes }) => prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}/`)));
@@ -62,7 +61,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindRequestLog(app, platform.log);
   bindJsonBody(app);
   bindHealth(app, checks);
-  bindMetrics(app, platform, { site, token, gauges, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
+  bindMetrics(app, platform, { site, token, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
   for (const surface of surfaces) surface.bind(app);
   await app.ready();
   return app;
@@ -96,15 +95,13 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
   return app as unknown as FastifyInstance;
 }
 
-/** Fastify wants more methods than we use, and a child for each request, which would cost more than the whole rest of it. */
+/** Fastify wants more methods than we use, and a child for each request, which would cost more than the rest of the log. */
 function toFastifyLog(log: Log): FastifyBaseLogger {
-  const { debug, info, warn, error } = bindMethods(log);
+  const at = (level: keyof Log) => (fields: object | string, message?: string) =>
+    typeof fields === 'string' ? log[level]({}, fields) : log[level](fields, message ?? '');
+  const [debug, info, warn, error] = [at('debug'), at('info'), at('warn'), at('error')];
   const own = { trace: debug, debug, info, warn, error, fatal: error, silent() {}, level: 'info', child: () => own };
   return own as unknown as FastifyBaseLogger;
-}
-
-function bindMethods(log: Log): Log {
-  return { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error: log.error.bind(log) };
 }
 
 /** Fastify's own lines are ours (`bindRequestLog`), but for answers that break off in the middle through our fault. */

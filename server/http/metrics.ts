@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Failure } from '#core/failure.ts';
+import { type Measurements, measure } from '#core/measurements.ts';
 import type { Platform } from '#core/platform.ts';
 import { regionOf } from './peer.ts';
 import { onRequestEnd, pathOf } from './request-log.ts';
@@ -13,8 +14,6 @@ export type MetricsOptions = {
   token: string | undefined;
   /** Which surface answers a path. */
   nameSurface: (path: string) => string;
-  /** Sizes and queue lengths as they are now, asked for by each scrape. */
-  gauges: () => Promise<Readonly<Record<string, { help: string; value: number }>>>;
 };
 
 /** Labels never name a registry, a repository or a team: those are secrets of their owners, and without number. */
@@ -22,20 +21,30 @@ export function bindMetrics(app: FastifyInstance, platform: Platform, options: M
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'lading_' });
   countRequests(app, platform, registry, options.nameSurface);
-  const gauges = new Map<string, Gauge>();
+  const gauges = newGauges(registry);
 
   app.get('/metrics', async (request, reply) => {
     requireReader(request, options);
-    for (const [name, { help, value }] of Object.entries(await options.gauges())) {
-      const gauge = gauges.get(name) ?? new Gauge({ name, help, registers: [registry] });
-      gauges.set(name, gauge);
-      gauge.set(value);
-    }
+    const measured = await measure(platform);
+    for (const [key, gauge] of gauges) gauge.set(measured[key]);
     return reply
       .header('cache-control', 'no-store')
       .type(registry.contentType)
       .send(await registry.metrics());
   });
+}
+
+function newGauges(registry: Registry): ReadonlyMap<keyof Measurements, Gauge> {
+  const newGauge = (name: string, help: string) => new Gauge({ name: `lading_${name}`, help, registers: [registry] });
+  return new Map([
+    ['registries', newGauge('registries', 'Registries, those being deleted among them.')],
+    ['sizeBytes', newGauge('size_bytes', 'Sum of the sizes of all registries.')],
+    ['reservedBytes', newGauge('reserved_bytes', 'What uploads in progress have reserved.')],
+    ['uploads', newGauge('uploads', 'Upload sessions.')],
+    ['operationsQueued', newGauge('operations_queued', 'Operations that wait for a worker.')],
+    ['operationsRunning', newGauge('operations_running', 'Operations that are being worked on.')],
+    ['removalsWaiting', newGauge('removals_waiting', 'Objects that nothing needs and that are not removed yet.')],
+  ]);
 }
 
 function countRequests(

@@ -52,7 +52,7 @@ export const writeNativeError: ErrorWriter = (failure, request, reply) => {
 /** Fastify's error handler of this surface: bugs are logged here, once, with the request's id. */
 export function handleError(error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
   const failure = toFailure(error);
-  if (!failure) request.log.error({ err: error }, 'a request of the native API failed');
+  if (!failure) request.log.error({ id: request.id, err: error }, 'a request of the native API failed');
   return writeNativeError(failure, request, reply);
 }
 

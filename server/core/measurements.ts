@@ -1,0 +1,42 @@
+import { sql } from 'kysely';
+import type { Platform } from './platform.ts';
+
+/** What an operator watches. All of it is counted in tables that stay small however much is stored. */
+export type Measurements = {
+  registries: number;
+  /** Sum of the sizes of all registries; bytes that two share count twice. */
+  sizeBytes: number;
+  reservedBytes: number;
+  uploads: number;
+  operationsQueued: number;
+  operationsRunning: number;
+  /** Objects that nothing needs and that are not removed yet. */
+  removalsWaiting: number;
+};
+
+export async function measure({ db }: Platform): Promise<Measurements> {
+  const registries = await db
+    .selectFrom('registries')
+    .select(({ fn }) => [fn.countAll().as('count'), fn.sum('size').as('size'), fn.sum('reserved').as('reserved')])
+    .executeTakeFirstOrThrow();
+  const uploads = await db.selectFrom('uploads').select(count).executeTakeFirstOrThrow();
+  const operations = await db
+    .selectFrom('operations')
+    .select(['state', count])
+    .where('state', 'in', ['queued', 'running'])
+    .groupBy('state')
+    .execute();
+  const removals = await db.selectFrom('objects').select(count).where('state', '=', 'doomed').executeTakeFirstOrThrow();
+  const operationsIn = (state: string) => Number(operations.find((row) => row.state === state)?.count ?? 0);
+  return {
+    registries: Number(registries.count),
+    sizeBytes: Number(registries.size ?? 0),
+    reservedBytes: Number(registries.reserved ?? 0),
+    uploads: Number(uploads.count),
+    operationsQueued: operationsIn('queued'),
+    operationsRunning: operationsIn('running'),
+    removalsWaiting: Number(removals.count),
+  };
+}
+
+const count = sql<number>`count(*)`.as('count');
