@@ -5,8 +5,7 @@
 // cancel and an expiry cannot all have it. `upload-finish.ts` holds the end.
 
 import { createHash, type Hash } from 'node:crypto';
-import type { Selectable } from 'kysely';
-import { sql } from 'kysely';
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import type { DigestAlgorithm } from './digest.ts';
 import { Failure } from './failure.ts';
@@ -16,7 +15,7 @@ import { type Body, type WrittenObject, writeObject } from './object-writing.ts'
 import { dropObject, sealObject, unref } from './objects.ts';
 import type { Platform } from './platform.ts';
 import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
-import type { UploadRow } from './schema.ts';
+import type { Schema, UploadRow } from './schema.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
@@ -246,14 +245,7 @@ export async function endUpload(
       .set({ version: sql`version + 1` })
       .where('id', '=', id)
       .$if(condition.version !== undefined, (q) => q.where('version', '=', condition.version ?? 0))
-      .$if(condition.expiredBefore !== undefined, (q) =>
-        q.where((eb) =>
-          eb.or([
-            eb('expires_at', '<', condition.expiredBefore ?? 0),
-            eb('started_at', '<', (condition.expiredBefore ?? 0) - uploadLifeMs),
-          ]),
-        ),
-      )
+      .$if(condition.expiredBefore !== undefined, (q) => q.where((eb) => isOver(eb, condition.expiredBefore ?? 0)))
       .returning('repository_id')
       .executeTakeFirst();
     if (!row) return false;
@@ -269,6 +261,11 @@ export async function endUpload(
   });
   platform.local.uploadHashes.delete(id);
   return hasEnded;
+}
+
+/** Nobody continued it, or it has lived long enough whatever was done. */
+function isOver(eb: ExpressionBuilder<Schema, 'uploads'>, before: number) {
+  return eb.or([eb('expires_at', '<', before), eb('started_at', '<', before - uploadLifeMs)]);
 }
 
 /** Deletes an upload with its parts, in the transaction that raised its version. */
@@ -291,7 +288,7 @@ export async function expireUploads(platform: Platform): Promise<number> {
   const rows = await platform.db
     .selectFrom('uploads')
     .select('id')
-    .where('expires_at', '<', expiredBefore)
+    .where((eb) => isOver(eb, expiredBefore))
     .limit(100)
     .execute();
   let ended = 0;

@@ -41,7 +41,7 @@ export async function putManifest(exchange: Exchange, route: ManifestRoute) {
   const pushed = await pushManifest(platform, actor, repository, {
     ...target,
     bytes: await readManifest(exchange),
-    contentType: request.headers['content-type'] ?? '',
+    contentType: request.raw.headers['content-type'] ?? '',
   });
   if (pushed.subject !== undefined) reply.header('OCI-Subject', pushed.subject);
   if (target.digest !== undefined && target.tags.length > 0) reply.header('OCI-Tag', target.tags.join(', '));
