@@ -125,16 +125,21 @@ function toActor(row: Selectable<ActorRow>): Actor {
 }
 
 /** At most one write a minute and secret: a hot row would cost every pull a transaction. */
-async function touchLastUsed({ db, now }: Platform, row: Selectable<ActorRow>): Promise<void> {
+async function touchLastUsed({ db, now, log }: Platform, row: Selectable<ActorRow>): Promise<void> {
   const dueBefore = now() - lastUsedEveryMs;
   if (row.last_used_at !== null && row.last_used_at > dueBefore) return;
-  await db
-    .updateTable('actors')
-    .set({ last_used_at: now() })
-    .where('id', '=', row.id)
-    // Of many that read the row at once, on this replica or another, one writes.
-    .where((eb) => eb.or([eb('last_used_at', 'is', null), eb('last_used_at', '<=', dueBefore)]))
-    .execute();
+  try {
+    await db
+      .updateTable('actors')
+      .set({ last_used_at: now() })
+      .where('id', '=', row.id)
+      // Of many that read the row at once, on this replica or another, one writes.
+      .where((eb) => eb.or([eb('last_used_at', 'is', null), eb('last_used_at', '<=', dueBefore)]))
+      .execute();
+  } catch (error) {
+    // A full disk must not keep anyone from pulling: to sign in, nothing has to be written.
+    log.warn({ actor: row.id, err: error }, 'could not note when a secret was last used');
+  }
 }
 
 async function cached(platform: Platform, key: string, load: () => Promise<Actor | undefined>) {

@@ -22,17 +22,19 @@ export type Blob = { digest: Digest; size: number; objectKey: string };
 
 /**
  * The blob, as readable in this repository: a link decides, so the same bytes elsewhere are not found here. Throws
- * `not_found`. For someone who may push, a found blob is leased: a 200 promises that the push it starts may use it.
+ * `not_found`. With `promise`, and for someone who may push, a found blob is leased: a 200 to HEAD promises that the push
+ * it starts may use it. Who reads the bytes needs no promise, and reading must not wait for a write.
  */
 export async function getBlob(
   platform: Platform,
   actor: Actor,
   repository: RepositoryAccess,
   digest: Digest,
+  { promise }: { promise: boolean },
 ): Promise<Blob> {
   const row = await findLink(platform, repository.id ?? '', digest);
   if (!row) throw blobUnknown(digest);
-  if (mayDo(actor, repository.registry, repository.name, 'push')) {
+  if (promise && mayDo(actor, repository.registry, repository.name, 'push')) {
     // The update decides, not the select before it: a collection may have come in between.
     const isLeased =
       isFreshLease(row, platform.now(), actor.holder) ||

@@ -31,7 +31,11 @@ export async function getManifest(platform: Platform, actor: Actor, query: Manif
     const lease = { leased_until: row.leased_until ?? 0, leased_by: row.leased_by ?? '' };
     const isLeased =
       isFreshLease(lease, platform.now(), actor.holder) ||
-      (await leaseManifest(platform, row.repository_id, row.digest, actor.holder));
+      (await leaseManifest(platform, row.repository_id, row.digest, actor.holder).catch((error: unknown) => {
+        // Whoever gets the bytes can go on without the promise; a full disk must not end pulls.
+        if (query.withBytes && error instanceof Failure && error.reason === 'unavailable') return true;
+        throw error;
+      }));
     if (!isLeased) throw manifestUnknown(query.reference);
   }
   return {

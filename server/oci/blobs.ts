@@ -17,7 +17,8 @@ const octets = 'application/octet-stream';
 export async function sendBlob(exchange: Exchange, route: BlobRoute) {
   const { platform, actor, request, reply } = exchange;
   const repository = await openFor(exchange, route, 'pull');
-  const blob = await getBlob(platform, actor, repository, parseDigest(route.reference));
+  const promise = request.method === 'HEAD';
+  const blob = await getBlob(platform, actor, repository, parseDigest(route.reference), { promise });
   if (matchesEtag(request.headers['if-none-match'], blob.digest)) return describeBlob(reply, blob).code(304).send();
   if (request.method === 'HEAD') return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send();
   return sendContent(exchange, repository, blob);
