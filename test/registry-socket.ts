@@ -20,10 +20,14 @@ export type Wire = {
 
 export async function openWire(registry: Registry, port?: number): Promise<Wire> {
   const socket = connect(port ?? (await listen(registry)), '127.0.0.1');
-  let received = Buffer.alloc(0);
+  // Joined only when something is taken: a large body comes in a thousand pieces.
+  let pieces: Buffer[] = [];
+  let available = 0;
   let wake = () => {};
   socket.on('data', (bytes) => {
-    received = Buffer.concat([received, Buffer.from(bytes)]);
+    const piece = Buffer.from(bytes);
+    pieces.push(piece);
+    available += piece.length;
     wake();
   });
   // A cut is what some tests are about; what follows from it is asked of the server.
@@ -31,26 +35,28 @@ export async function openWire(registry: Registry, port?: number): Promise<Wire>
   for (const event of ['end', 'close']) socket.on(event, () => wake());
   await once(socket, 'connect');
   const credentials = Buffer.from(`someone:${registry.team.secret}`).toString('base64');
-  const take = async (isComplete: () => number | undefined): Promise<Buffer> => {
-    for (;;) {
-      const length = isComplete();
-      if (length !== undefined) {
-        const bytes = received.subarray(0, length);
-        received = received.subarray(length);
-        return bytes;
-      }
-      if (socket.closed || socket.readableEnded) throw new Error(`the connection ended after: ${received}`);
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
+  const more = async () => {
+    if (socket.closed || socket.readableEnded) {
+      throw new Error(`the connection ended after: ${Buffer.concat(pieces).subarray(0, 500)}`);
     }
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  };
+  const take = async (length: number): Promise<Buffer> => {
+    while (available < length) await more();
+    const received = Buffer.concat(pieces);
+    pieces = [received.subarray(length)];
+    available -= length;
+    return received.subarray(0, length);
   };
   const takeHead = async () => {
-    const bytes = await take(() => {
-      const end = received.indexOf('\r\n\r\n');
-      return end < 0 ? undefined : end + 4;
-    });
-    return bytes.toString('latin1');
+    for (;;) {
+      pieces = [Buffer.concat(pieces)];
+      const end = pieces[0]?.indexOf('\r\n\r\n') ?? -1;
+      if (end >= 0) return (await take(end + 4)).toString('latin1');
+      await more();
+    }
   };
   const wire: Wire = {
     socket,
@@ -68,7 +74,7 @@ export async function openWire(registry: Registry, port?: number): Promise<Wire>
       const head = await takeHead();
       const { status, headers } = parseHead(head);
       const length = isHead || status === 204 || status === 304 || status < 200 ? 0 : Number(headers['content-length']);
-      const bytes = await take(() => (received.length >= length ? length : undefined));
+      const bytes = await take(length);
       const text = bytes.toString();
       return { head, status, headers, bytes, text, code: /^\{"errors":\[\{"code":"([A-Z_]+)"/.exec(text)?.[1] };
     },
