@@ -1,5 +1,5 @@
 import { mountBlob } from '#core/blobs.ts';
-import { type DigestAlgorithm, isDigest, parseDigest } from '#core/digest.ts';
+import { type Digest, type DigestAlgorithm, isDigest, isWellFormedDigest, parseDigest } from '#core/digest.ts';
 import { Failure } from '#core/failure.ts';
 import type { RepositoryAccess } from '#core/registry-access.ts';
 import { requireRepository } from '#core/registry-access.ts';
@@ -37,7 +37,7 @@ export async function beginUpload(exchange: Exchange, route: StartRoute) {
   const repository = await openFor(exchange, route, 'push');
   const query = queryOf(exchange);
   const mount = query.get('mount');
-  if (mount !== null && isDigest(mount)) {
+  if (mount !== null && isMountable(mount)) {
     const from = query.get('from') ?? undefined;
     const blob = await mountBlob(platform, actor, repository, mount, { region, from });
     if (blob) return sendCreated(exchange, route, blob.digest);
@@ -50,6 +50,12 @@ export async function beginUpload(exchange: Exchange, route: StartRoute) {
   }
   const session = await startUpload(platform, actor, repository, parseAlgorithm(query.get('digest-algorithm')));
   return exchange.reply.code(202).headers(describeSession(route.name, session)).header('Content-Length', '0').send();
+}
+
+/** A digest of another algorithm may be that of a blob, only not of one here. Throws `invalid` for what is no digest. */
+function isMountable(text: string): text is Digest {
+  if (!isWellFormedDigest(text)) parseDigest(text);
+  return isDigest(text);
 }
 
 /** Some clients announce a digest on an empty POST as a hint; only these two digests can be meant. */
