@@ -92,6 +92,29 @@ test('a file shorter than the range is an error, never a short answer', async (t
   await assert.rejects(readAll(store, key, { start: 0, end: MiB - 1 }), /ends at 1000/);
 });
 
+test('a chunk that was given back carries later bytes, and readers at the same time get only their own', async (t) => {
+  const store = await openDiskStore(makeTestDirectory(t));
+  const objects = [1, 2].map(() => ({ key: newObjectKey(), bytes: randomBytes(5 * MiB + 1) }));
+  for (const { key, bytes } of objects) await store.write(key, streamOf([bytes]));
+  const memory = new Set<ArrayBufferLike>();
+  let chunks = 0;
+  for (let round = 0; round < 3; round++) {
+    const reads = objects.map(async ({ key, bytes }) => {
+      const stream = (await store.read(key)) ?? assert.fail();
+      const copies: Buffer[] = [];
+      for await (const chunk of stream) {
+        copies.push(Buffer.from(chunk));
+        memory.add(chunk.buffer);
+        chunks++;
+        stream.giveBack?.(chunk);
+      }
+      assert.ok(Buffer.concat(copies).equals(bytes));
+    });
+    await Promise.all(reads);
+  }
+  assert.ok(memory.size < chunks / 3, `${memory.size} buffers for ${chunks} chunks`);
+});
+
 test('an error that is not "not there" is not taken for it', async (t) => {
   const dir = makeTestDirectory(t);
   const store = await openDiskStore(dir);

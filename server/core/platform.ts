@@ -19,6 +19,9 @@ export type Platform = {
 /** Both ends inclusive, as in HTTP. */
 export type ByteRange = { start: number; end: number };
 
+/** Who has done with a chunk may give it back, and then not look at it again: its memory is filled with the next bytes. */
+export type BlobStream = Readable & { giveBack?(chunk: Uint8Array): void };
+
 /**
  * Immutable objects under unique keys. A key is made once and never used again, so nothing here overwrites.
  * Errors are the engine's own (the disk is full, the network is gone) and never mean "not there".
@@ -29,7 +32,7 @@ export type BlobStore = {
   /** Makes one object of `parts`, in order; throws if one is missing. Resolves with the size once durable. */
   join(key: string, parts: readonly string[]): Promise<number>;
   /** Opens the object, or a part of it; undefined if it is not there. The caller consumes or destroys the stream. */
-  read(key: string, range?: ByteRange): Promise<Readable | undefined>;
+  read(key: string, range?: ByteRange): Promise<BlobStream | undefined>;
   /** Bytes of a stored object; undefined if it is not there. */
   size(key: string): Promise<number | undefined>;
   /** Removes the object and what an aborted `write` left of it. A missing key is a success. */

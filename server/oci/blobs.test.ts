@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, truncate } from 'node:fs/promises';
 import { test } from 'node:test';
 import { openBlob } from '#core/blobs.ts';
 import { parseDigest } from '#core/digest.ts';
@@ -165,9 +165,13 @@ test('a blob that an image needs is 405 to delete, and stays; after its image it
   }
 });
 
-async function removeObjects({ platform }: Registry): Promise<void> {
+async function objectFiles({ platform }: Registry): Promise<string[]> {
   const names = await readdir(platform.storeDir, { recursive: true, withFileTypes: true });
-  for (const entry of names) if (entry.isFile()) await rm(`${entry.parentPath}/${entry.name}`);
+  return names.filter((entry) => entry.isFile()).map((entry) => `${entry.parentPath}/${entry.name}`);
+}
+
+async function removeObjects(registry: Registry): Promise<void> {
+  for (const file of await objectFiles(registry)) await rm(file);
 }
 
 // What would break without this: an error's body would be cut at, or padded to, the blob's length, and be cached for a year.
@@ -294,6 +298,19 @@ test('a client that leaves in the middle of a blob takes nothing down', async (t
   const again = await openWire(registry, port);
   again.head(`GET /v2/acme/app/blobs/${digest}`);
   assert.equal(sha256((await again.answer()).bytes), digest);
+});
+
+// What would break without this: a client that does not check the digest would take a damaged layer for a whole one.
+test('a blob that turns out too short on the way ends in a cut connection, never in fewer bytes that look whole', async (t) => {
+  const registry = await openRegistry(t);
+  const digest = await uploadBlob(registry.owner, 'acme/app', Buffer.alloc(4 * 2 ** 20, 'x'));
+  for (const file of await objectFiles(registry)) await truncate(file, 3 * 2 ** 20);
+  const port = await listen(registry);
+  for (const range of [[], ['Range: bytes=1-'], ['Range: bytes=0-9,3000000-4000000']]) {
+    const wire = await openWire(registry, port);
+    wire.head(`GET /v2/acme/app/blobs/${digest}`, range);
+    await assert.rejects(wire.answer(), /the connection ended after/);
+  }
 });
 
 test('a refusal has the one form that clients read, in each of its kinds', async (t) => {
