@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Actor } from '#core/actors.ts';
 import { Failure } from '#core/failure.ts';
@@ -57,6 +58,8 @@ export function queryOf({ request }: Exchange): URLSearchParams {
   return new URLSearchParams(start < 0 ? '' : url.slice(start + 1).replaceAll('+', '%2B'));
 }
 
+const restBytesMax = 64 * 1024 * 1024;
+
 /** The request's body as it comes in. Taking less than all of it leaves the connection usable for the answer. */
 export function bodyOf({ request }: Exchange): Body {
   const length = request.headers['content-length'];
@@ -74,7 +77,24 @@ async function* readBody({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
     throw new Failure('invalid', 'The connection was cut before the end of the body. Nothing of it was kept.', {
       about: 'size',
     });
+  } finally {
+    takeRest(raw);
   }
+}
+
+/**
+ * What a refused body still has to come is taken and thrown away: the next request of the connection stands behind it,
+ * and a connection that is ended at once may take the refusal with it. Who goes on sending all the same is cut off.
+ */
+function takeRest(raw: IncomingMessage): void {
+  if (raw.complete || raw.destroyed) return;
+  let left = restBytesMax;
+  raw.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) raw.destroy();
+  });
+  raw.on('error', () => {});
+  raw.resume();
 }
 
 /** Throws `invalid` for what a database refuses to compare with. */

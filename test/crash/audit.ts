@@ -37,7 +37,7 @@ export function checkBlobs(reader: Reader, ids: string[], { blobs }: Ledger): Pr
     const [repository, digest] = split(id, '@');
     const { status, bytes } = await get(reader, `/v2/${repository}/blobs/${digest}`);
     if (status === 404) return blobs.get(id) ? `LOST blob ${id}` : undefined;
-    if (status !== 200) return `blob ${id}: status ${status}`;
+    if (status !== 200) return `blob ${id}: ${status} ${bytes}`;
     return digestOf(bytes) === digest ? undefined : `blob ${id} has other bytes`;
   });
 }
@@ -49,7 +49,7 @@ export function checkManifests(reader: Reader, ids: string[], { manifests }: Led
     const entry = manifests.get(id);
     const { status, bytes } = await get(reader, `/v2/${repository}/manifests/${digest}`);
     if (status === 404) return entry?.isAcknowledged ? `LOST manifest ${id}` : undefined;
-    if (status !== 200) return `manifest ${id}: status ${status}`;
+    if (status !== 200) return `manifest ${id}: ${status} ${bytes}`;
     if (bytes.toString() !== entry?.bytes) return `manifest ${id} has other bytes`;
     for (const child of entry.needs) {
       const part = await get(reader, `/v2/${repository}/blobs/${child}`);
@@ -63,10 +63,10 @@ export function checkManifests(reader: Reader, ids: string[], { manifests }: Led
 export function checkTags(reader: Reader, ids: string[], { tags }: Ledger): Promise<string[]> {
   return inParallel(ids, async (id) => {
     const [repository, tag] = split(id, ':');
-    const { status, digest } = await get(reader, `/v2/${repository}/manifests/${tag}`);
+    const { status, digest, bytes } = await get(reader, `/v2/${repository}/manifests/${tag}`);
     const found: Found = status === 200 ? (digest ?? '') : undefined;
     const possible = tags.get(id) ?? new Set();
-    if (status !== 200 && status !== 404) return `tag ${id}: status ${status}`;
+    if (status !== 200 && status !== 404) return `tag ${id}: ${status} ${bytes}`;
     if (!possible.has(found)) return `LOST tag ${id}: names ${found}, should name ${[...possible].join(' or ')}`;
     tags.set(id, new Set([found]));
     return undefined;

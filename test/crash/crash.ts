@@ -19,7 +19,7 @@ const CLIENTS = 10;
 const REPOSITORIES = ['default/crash/a', 'default/crash/b', 'default/crash/c'];
 const SHARED = 'default/crash/shared';
 /** Between the first request of a round and the kill: from "hardly begun" to "many pushes done". */
-const KILL_AFTER_MS = { min: 5, max: 900 };
+const KILL_AFTER_MS = { min: 5, max: 2_000 };
 const RECHECKED_EACH_ROUND = 60;
 
 type Run = { dataDir: string; key: string; ledger: Ledger; faults: string[]; round: number };

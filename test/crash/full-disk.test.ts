@@ -16,18 +16,33 @@ const run = promisify(execFile);
 const DISK_MIB = 96;
 const REPOSITORY = 'default/full/app';
 
-/** A directory that is a small disk of its own; undefined where this process may not mount one. */
-async function mountSmallDisk(t: TestContext): Promise<string | undefined> {
+type SmallDisk = { directory: string; dataDir: string; start: (key?: string) => Promise<Lading> };
+
+/** A small disk of its own for a server; undefined where this process may not mount one. */
+async function mountSmallDisk(t: TestContext): Promise<SmallDisk | undefined> {
   const directory = await mkdtemp(join(tmpdir(), 'lading-disk-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
   try {
     await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m,mode=700`, 'lading-test', directory]);
   } catch (error) {
+    await rm(directory, { recursive: true });
     t.skip(`a tmpfs cannot be mounted here: ${(error as Error).message}`);
     return undefined;
   }
-  t.after(() => run('umount', [directory]));
-  return directory;
+  const dataDir = join(directory, 'data');
+  const servers: Lading[] = [];
+  // In this order: a disk that a server holds open cannot be unmounted.
+  t.after(async () => {
+    for (const server of servers) await server.kill9();
+    await run('umount', [directory]);
+    await rm(directory, { recursive: true });
+  });
+  const start = async (key?: string) => {
+    const options = { dataDir, env: { LADING_LOG_LEVEL: 'error' } };
+    const server = await startLading(key === undefined ? options : { ...options, key });
+    servers.push(server);
+    return server;
+  };
+  return { directory, dataDir, start };
 }
 
 /** Takes all but `leftBytes` of the disk. */
@@ -71,14 +86,12 @@ async function pushRefused(
 test('a full disk refuses pushes clearly, loses nothing and takes pushes again when space returns', async (t) => {
   const disk = await mountSmallDisk(t);
   if (disk === undefined) return;
-  const dataDir = join(disk, 'data');
-  const lading = await startLading({ dataDir, env: { LADING_LOG_LEVEL: 'error' } });
-  t.after(() => lading.child.stop('SIGKILL'));
+  const lading = await disk.start();
   const ledger = openLedger();
   const client = clientOf(lading, ledger);
   await pushImage(client, REPOSITORY, REPOSITORY, 'before', 'moving');
 
-  const filler = await fill(disk, 2_000_000);
+  const filler = await fill(disk.directory, 2_000_000);
   for (const size of [8_000_000, 3_000_000]) {
     const { status, text, type } = await pushRefused(client, size);
     assert.ok(status === 503 || status === 507 || status === 403, `${status} ${text}`);
@@ -93,30 +106,27 @@ test('a full disk refuses pushes clearly, loses nothing and takes pushes again w
   await truncate(filler, 0);
   await pushImage(client, REPOSITORY, REPOSITORY, 'after', 'moving');
   assert.deepEqual(await checkAll(lading, ledger), []);
-  assert.deepEqual(await settle(dataDir), []);
+  assert.deepEqual(await settle(disk.dataDir), []);
 });
 
 test('a disk without a single free block keeps serving what it has, and the server starts again when space returns', async (t) => {
   const disk = await mountSmallDisk(t);
   if (disk === undefined) return;
-  const dataDir = join(disk, 'data');
-  const lading = await startLading({ dataDir, env: { LADING_LOG_LEVEL: 'error' } });
-  t.after(() => lading.child.stop('SIGKILL'));
+  const lading = await disk.start();
   const ledger = openLedger();
   const client = clientOf(lading, ledger);
   await pushImage(client, REPOSITORY, REPOSITORY, 'before', 'moving');
 
-  const filler = await fill(disk, 0);
+  const filler = await fill(disk.directory, 0);
   const { status } = await pushRefused(client, 500_000);
   assert.ok(status === 503 || status === 507 || status === 403, String(status));
   assert.deepEqual(await checkAll(lading, ledger), []);
   await lading.kill9();
 
   await truncate(filler, 0);
-  const again = await startLading({ dataDir, key: lading.key, env: { LADING_LOG_LEVEL: 'error' } });
-  t.after(() => again.child.stop('SIGKILL'));
+  const again = await disk.start(lading.key);
   assert.deepEqual(await checkAll(again, ledger), []);
   await pushImage(clientOf(again, ledger), REPOSITORY, REPOSITORY, 'after', 'moving');
-  assert.deepEqual(await settle(dataDir), []);
+  assert.deepEqual(await settle(disk.dataDir), []);
   assert.equal(await again.stop(), 0, again.child.output());
 });

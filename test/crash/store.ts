@@ -14,7 +14,7 @@ const SETTLE_TIMEOUT_MS = 60_000;
 
 export async function readStore(dataDir: string): Promise<StoreState> {
   // Files first: one that is written meanwhile has its row before it, so a row can never be missing by accident.
-  const files = await listFiles(join(dataDir, 'blobs'));
+  const files = await listFiles(join(dataDir, 'objects'));
   const database = new DatabaseSync(join(dataDir, 'lading.db'), { readOnly: true });
   try {
     const rows = database.prepare('select key, state, size from objects').all();
