@@ -111,11 +111,38 @@ function testOnServer(serverUrl: string): void {
   });
 
   test('who gets no connection in time is refused as unavailable', async (t) => {
-    const db = await openPool(t, serverUrl, { poolSize: 1, acquireTimeoutMs: 500 });
+    const db = await openPool(t, serverUrl, { poolSize: 2, acquireTimeoutMs: 500 });
+    const write = () => db.transaction().execute((db) => pidOf(db));
     await db.transaction().execute(async () => {
-      await assert.rejects(pidOf(db), { reason: 'unavailable', message: /no connection came free/ });
+      await assert.rejects(write(), { reason: 'unavailable', message: /no connection came free/ });
     });
-    await pidOf(db);
+    await write();
+  });
+
+  test('reads go on while transactions hold every connection they can have', async (t) => {
+    const db = await openPool(t, serverUrl, { poolSize: 4, acquireTimeoutMs: 2000 });
+    const everyoneIn = newMeeting(4);
+    const held = [1, 2, 3].map(() => db.transaction().execute(() => everyoneIn()));
+    for (let n = 0; n < 20; n++) await pidOf(db);
+    await everyoneIn();
+    await Promise.all(held);
+  });
+
+  test('nothing is written by a select outside transactions', async (t) => {
+    const { db } = await openTestDatabase(t);
+    await sql`create sequence numbers`.execute(db);
+    const refused = sql`select nextval('numbers')`.execute(db);
+    await assert.rejects(refused, { code: '25006' });
+  });
+
+  test('a transaction whose failed statement was swallowed is not taken for committed', async (t) => {
+    const { db } = await openTestDatabase(t);
+    const swallowed = db.transaction().execute(async (db) => {
+      await db.insertInto('teams').values({ id: 'a', name: 'a', slug: 'a', created_at: 0 }).execute();
+      await sql`select * from nowhere`.execute(db).catch(() => {});
+    });
+    await assert.rejects(swallowed, /rolled back/);
+    assert.deepEqual(await db.selectFrom('teams').select('id').execute(), []);
   });
 
   test('the clock is the database server’s', async (t) => {

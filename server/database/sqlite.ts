@@ -11,6 +11,7 @@ import {
 } from 'kysely';
 import { type Mutex, newMutex } from './mutex.ts';
 import { translateSqliteError } from './sqlite-errors.ts';
+import { isSelect, refuseStreaming } from './statements.ts';
 
 /**
  * Kysely on `node:sqlite`, with two connections to one WAL file: `writer` runs transactions and every statement that
@@ -106,10 +107,7 @@ function newSession(writer: Connection, reader: Connection, mutex: Mutex): Sessi
         mutex.release();
       }
     },
-    // biome-ignore lint/correctness/useYield: the interface wants a generator, and nothing here streams rows.
-    async *streamQuery(): AsyncIterableIterator<QueryResult<never>> {
-      throw new Error('Page through the rows by key: an open cursor would keep the WAL from being checkpointed.');
-    },
+    streamQuery: refuseStreaming,
   };
   return session;
 }
@@ -134,10 +132,6 @@ function rollBack(database: DatabaseSync): void {
 function runInTransaction<R>(writer: Connection, query: CompiledQuery): QueryResult<R> {
   if (!writer.database.isTransaction) throw new Error('The transaction has ended: the database rolled it back.');
   return run(writer, query);
-}
-
-function isSelect({ query, sql }: CompiledQuery): boolean {
-  return query.kind === 'SelectQueryNode' || (query.kind === 'RawNode' && /^\s*select\b/i.test(sql));
 }
 
 function run<R>(connection: Connection, query: CompiledQuery): QueryResult<R> {
