@@ -41,6 +41,8 @@ async function loop(job: Job, log: Log, stopping: AbortSignal): Promise<void> {
 }
 
 function pause(ms: number, stopping: AbortSignal): Promise<void> {
+  // A signal that was given before tells its listeners nothing.
+  if (stopping.aborted) return Promise.resolve();
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   const end = () => {
