@@ -4,6 +4,7 @@ import { Failure } from './failure.ts';
 import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRepository, unlink } from './links.ts';
 import { isRepositoryName, splitRepositoryName } from './names.ts';
 import { shareObject } from './objects.ts';
+import { holdsRight } from './permissions.ts';
 import type { BlobStream, ByteRange, Platform, Region } from './platform.ts';
 import { prepare } from './prepared.ts';
 import {
