@@ -14,7 +14,11 @@ export function isDigest(text: string): text is Digest {
   return supported.test(text);
 }
 
+/** Longer ones belong to no algorithm, and Postgres cannot index them. */
+const wellFormedMax = 512;
+
 export function isWellFormedDigest(text: string): boolean {
+  if (text.length > wellFormedMax) return false;
   return wellFormed.test(text) && (!/^sha(?:256|512):/.test(text) || isDigest(text));
 }
 

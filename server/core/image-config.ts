@@ -1,6 +1,7 @@
 import { isDigest } from './digest.ts';
 import { isObject } from './json-text.ts';
 import { hasImageConfig, type ManifestDocument } from './manifest-document.ts';
+import { isStorable } from './page.ts';
 import type { Platform } from './platform.ts';
 
 /** Platform and build time of an image; empty and null where the config does not say. */
@@ -47,4 +48,5 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   return { os: word(json.os), architecture: word(json.architecture), builtAt: Number.isNaN(builtAt) ? null : builtAt };
 }
 
-const word = (value: unknown) => (typeof value === 'string' ? value.slice(0, 100) : '');
+/** What no database keeps as it is says nothing about a platform either. */
+const word = (value: unknown) => (typeof value === 'string' && isStorable(value) && value.length <= 100 ? value : '');

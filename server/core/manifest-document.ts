@@ -4,6 +4,7 @@
 import { isWellFormedDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { isObject, parseStrictObject } from './json-text.ts';
+import { isStorable } from './page.ts';
 
 /** 4 MiB: what the spec asks for at least, and what clients refuse beyond. */
 export const manifestBytesMax = 4 * 1024 * 1024;
@@ -25,13 +26,14 @@ export type ManifestDocument = {
 
 const oci = 'application/vnd.oci.image.';
 const docker = 'application/vnd.docker.distribution.manifest.';
-const kinds: Record<string, 'image' | 'index'> = {
-  [`${oci}manifest.v1+json`]: 'image',
-  [`${oci}index.v1+json`]: 'index',
-  [`${docker}v2+json`]: 'image',
-  [`${docker}list.v2+json`]: 'index',
-  'application/vnd.oci.artifact.manifest.v1+json': 'image',
-};
+// A map, not an object: the type comes from the client, and an object also has `constructor`.
+const kinds = new Map<string, 'image' | 'index'>([
+  [`${oci}manifest.v1+json`, 'image'],
+  [`${oci}index.v1+json`, 'index'],
+  [`${docker}v2+json`, 'image'],
+  [`${docker}list.v2+json`, 'index'],
+  ['application/vnd.oci.artifact.manifest.v1+json', 'image'],
+]);
 const artifactManifest = 'application/vnd.oci.artifact.manifest.v1+json';
 /** Content types that name no manifest type: then the document itself decides. */
 const unspecific = new Set(['', 'application/octet-stream', 'application/json']);
@@ -42,8 +44,9 @@ const foreignLayer =
 /** Throws `invalid` about the manifest, or about a digest in it. `contentType` is the request's, empty if absent. */
 export function parseManifest(bytes: Uint8Array, contentType: string): ManifestDocument {
   const json = parseStrictObject(bytes);
+  requireOneSpelling(json, documentFields);
   const mediaType = decideMediaType(json, contentType);
-  const kind = kinds[mediaType];
+  const kind = kinds.get(mediaType);
   if (!kind) throw refuse(`The media type ${JSON.stringify(mediaType.slice(0, 100))} is not a manifest's.`);
   requireOneKind(json, mediaType, kind);
   const isArtifact = mediaType === artifactManifest;
@@ -55,8 +58,25 @@ export function parseManifest(bytes: Uint8Array, contentType: string): ManifestD
     layers: kind === 'image' ? toDescriptors(json, isArtifact ? 'blobs' : 'layers') : [],
     children: kind === 'index' ? toDescriptors(json, 'manifests') : [],
     subject: json.subject === undefined || json.subject === null ? undefined : toDescriptor(json.subject, '/subject'),
-    annotations: isObject(json.annotations) ? json.annotations : undefined,
+    annotations: toAnnotations(json.annotations),
   };
+}
+
+const documentFields = ['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'blobs', 'manifests'];
+const descriptorFields = ['mediaType', 'digest', 'size'];
+
+/**
+ * Go's parser, which most clients have, reads `Layers` as `layers`: a document that says one thing to them and another
+ * here would be checked as what it is not. Fields we do not read may be spelt as anyone likes.
+ */
+function requireOneSpelling(json: Record<string, unknown>, fields: readonly string[]): void {
+  for (const key of Object.keys(json)) {
+    if (fields.includes(key) || key.length > 20) continue;
+    // Up and down: Go also takes the long s and the Kelvin sign for s and k.
+    const folded = key.toUpperCase().toLowerCase();
+    const field = fields.find((name) => name.toLowerCase() === folded);
+    if (field) throw refuse(`It has the field ${JSON.stringify(key)}, which some clients read as "${field}".`);
+  }
 }
 
 function decideMediaType(json: Record<string, unknown>, contentType: string): string {
@@ -91,8 +111,9 @@ function toDescriptors(json: Record<string, unknown>, field: string): Descriptor
 
 function toDescriptor(value: unknown, path: string): Descriptor {
   if (!isObject(value)) throw refuse(`${path} is not a descriptor.`);
+  requireOneSpelling(value, descriptorFields);
   const { mediaType, digest, size } = value;
-  if (typeof mediaType !== 'string') throw refuse(`${path}/mediaType is not a string.`);
+  if (typeof mediaType !== 'string' || !isText(mediaType)) throw refuse(`${path}/mediaType is not a media type.`);
   if (typeof digest !== 'string' || !isWellFormedDigest(digest)) throw refuse(`${path}/digest is not a digest.`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw refuse(`${path}/size is not a size.`);
   return { mediaType, digest, size };
@@ -101,7 +122,21 @@ function toDescriptor(value: unknown, path: string): Descriptor {
 function optionalString(json: Record<string, unknown>, field: string): string | undefined {
   const value = json[field];
   if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw refuse(`"${field}" is not a string.`);
+  if (typeof value !== 'string' || !isText(value)) throw refuse(`"${field}" is not a media type.`);
+  return value;
+}
+
+/** Kept in columns and compared: no NUL, which Postgres refuses, no half characters, no end of length. */
+function isText(value: string): boolean {
+  return isStorable(value) && value.isWellFormed();
+}
+
+/** Clients read referrers as one document, in which a value that is no string spoils all others (image-spec, annotations.md). */
+function toAnnotations(value: unknown): Record<string, unknown> | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isObject(value)) throw refuse('"annotations" is not an object.');
+  const entry = Object.entries(value).find(([, text]) => typeof text !== 'string');
+  if (entry) throw refuse(`The annotation ${JSON.stringify(entry[0].slice(0, 100))} is not a string.`);
   return value;
 }
 
@@ -124,7 +159,9 @@ export function referencedDigests({ config, layers, children }: ManifestDocument
 /** The manifest with its config and layers, each digest once. */
 export function imageSize({ config, layers }: ManifestDocument, ownSize: number): number {
   const sizes = new Map([...(config ? [config] : []), ...layers].map((d) => [d.digest, d.size]));
-  return [...sizes.values()].reduce((sum, size) => sum + size, ownSize);
+  const sum = [...sizes.values()].reduce((sum, size) => sum + size, ownSize);
+  // Clients say what they like of foreign layers; a sum beyond what a number holds would not fit its column either.
+  return Math.min(sum, Number.MAX_SAFE_INTEGER);
 }
 
 /** What a referrers list shows (distribution-spec, "Listing Referrers"). */
