@@ -35,6 +35,7 @@ export async function serve(environment: Environment): Promise<number> {
   const lock = takeServeLock(config.dataDir);
   try {
     const log = openLog({ level: config.logLevel });
+    surviveSmallFaults(log);
     const installation = await openPlatform(config, log, openSecrets(config, config.dataDir));
     try {
       await run({ config, installation, tls, log, stopSignal });
@@ -45,6 +46,12 @@ export async function serve(environment: Environment): Promise<number> {
     lock.release();
   }
   return 0;
+}
+
+/** One forgotten promise, or a log collector that went away, must not end every push in flight. */
+function surviveSmallFaults(log: Log): void {
+  process.on('unhandledRejection', (error) => log.error({ err: error }, 'a promise was forgotten'));
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
 type Run = {
