@@ -1,0 +1,151 @@
+// A program is a list of commands and a seed. A run lets several commands go on at once and asks, all the time, whether
+// everything that must be true is.
+
+import fc from 'fast-check';
+import { doomAbandonedWriters } from '#core/objects.ts';
+import type { Scope } from '../database.ts';
+import { findBroken, findRestless } from '../invariants.ts';
+import { openTestPlatform } from '../platform.ts';
+import { backgroundKinds, jobs, requireVerified } from './background-commands.ts';
+import type { Kind } from './command.ts';
+import { imageKinds } from './image-commands.ts';
+import { removalKinds } from './removal-commands.ts';
+import { newRandom, newScheduler, type Task } from './scheduler.ts';
+import { sessionKinds } from './session-commands.ts';
+import { openWorld, startClient, type World } from './world.ts';
+
+/** Everything that may happen. What comes later (a collection) joins here. */
+const kinds: Readonly<Record<string, Kind<unknown>>> = {
+  ...imageKinds,
+  ...sessionKinds,
+  ...removalKinds,
+  ...backgroundKinds,
+};
+
+/** `times`: so often at once. Doing a thing twice at the same time is where most protocols break. */
+type Command = { kind: string; input: unknown; times: number };
+export type Program = { seed: number; limitBytes: number; parallel: number; commands: Command[] };
+
+const command = fc.oneof(
+  ...Object.entries(kinds).map(([kind, { weight, input }]) => ({
+    weight,
+    arbitrary: fc.record({ kind: fc.constant(kind), input, times: fc.constantFrom(1, 1, 1, 2, 3) }),
+  })),
+);
+
+export const program: fc.Arbitrary<Program> = fc.record({
+  seed: fc.integer(),
+  // Some images fit, not all of them.
+  limitBytes: fc.integer({ min: 1200, max: 9000 }),
+  parallel: fc.integer({ min: 2, max: 8 }),
+  commands: fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
+});
+
+const checkEverySteps = 15;
+
+export async function runProgram(t: Scope, { seed, limitBytes, parallel, commands }: Program): Promise<void> {
+  const platform = await openTestPlatform(t);
+  const errors: unknown[] = [];
+  const random = newRandom(seed);
+  const hasOneWriter = platform.engine === 'sqlite';
+  const scheduler = newScheduler({ random, hasOneWriter, fail: (error) => errors.push(error) });
+  const world = await openWorld(platform, { scheduler, limitBytes });
+  try {
+    await runAll(
+      world,
+      commands.flatMap((command) => Array<Command>(command.times).fill(command)),
+      parallel,
+      errors,
+    );
+    await rest(world);
+  } finally {
+    await abandon(world);
+  }
+}
+
+async function runAll(world: World, queue: Command[], parallel: number, errors: unknown[]): Promise<void> {
+  for (let turn = 1; queue.length > 0 || world.scheduler.tasks.size > 0; turn++) {
+    await takeTurn(world, queue, parallel);
+    await endCrashed(world);
+    if (turn % checkEverySteps === 0) await requireInvariants(world);
+    if (errors.length > 0) throw errors[0];
+  }
+}
+
+/** A failed run must not leave transactions open, which nobody could close behind it. */
+async function abandon(world: World): Promise<void> {
+  for (const replica of world.serves.values()) replica.hasCrashed = true;
+  world.hasCrashed = true;
+  await endCrashed(world);
+}
+
+/** One task moves, or the next command begins. */
+async function takeTurn(world: World, queue: Command[], parallel: number): Promise<void> {
+  const { scheduler } = world;
+  const ready = [...scheduler.tasks].filter((task) => task.resume);
+  const mayStart = queue.length > 0 && scheduler.tasks.size < parallel;
+  const choice = scheduler.random(ready.length * 4 + (mayStart ? 1 : 0) || 1);
+  const task = ready[choice >> 2];
+  if (!task && mayStart) start(world, queue.shift() as Command);
+  await scheduler.advance(task);
+}
+
+function start(world: World, { kind, input }: Command): void {
+  startClient(world, kind, (client) => (kinds[kind] as Kind<unknown>).run(client, input));
+}
+
+/** What a process was doing when it crashed ends now; its successor clears up as a start does. */
+async function endCrashed(world: World): Promise<void> {
+  const isDead = (task: Task) => world.serves.get(task)?.hasCrashed;
+  const dead = [...world.scheduler.tasks].filter(isDead);
+  if (!world.hasCrashed) return;
+  while (dead.some((task) => !task.isDone)) {
+    for (const task of dead) if (!task.isDone) await world.scheduler.advance(task);
+  }
+  world.hasCrashed = false;
+  const [successor] = world.replicas;
+  if (world.platform.engine === 'sqlite' && successor) {
+    await doomAbandonedWriters({ ...world.platform, local: successor.local });
+  }
+}
+
+async function requireInvariants(world: World): Promise<void> {
+  const broken = [...(await findBroken(world.platform, world)), ...(await findBrokenPromises(world))];
+  if (broken.length > 0) throw new Error(`Broken:\n${broken.join('\n')}`);
+}
+
+async function findBrokenPromises({ platform, promises }: World): Promise<string[]> {
+  const promised = promises.list(platform.now());
+  const rows = await platform.db
+    .selectFrom('repository_blobs as l')
+    .innerJoin('repositories as r', 'r.id', 'l.repository_id')
+    .innerJoin('registries as g', 'g.id', 'r.registry_id')
+    .select(['g.name as registry', 'r.name as path', 'l.digest', 'l.leased_until'])
+    .where('r.state', '=', 'live')
+    .execute();
+  const leases = new Map(rows.map((row) => [`${row.registry}/${row.path}/${row.digest}`, row.leased_until]));
+  const kept = new Set(promises.list(platform.now()).map((mark) => JSON.stringify(mark)));
+  return promised
+    .filter((mark) => kept.has(JSON.stringify(mark)))
+    .filter(({ repository, digest, until }) => (leases.get(`${repository}/${digest}`) ?? 0) < until)
+    .map(
+      (mark) => `a promise: ${JSON.stringify(mark)}, leased until ${leases.get(`${mark.repository}/${mark.digest}`)}`,
+    );
+}
+
+/** No client any more: time passes, the background does its work, and nothing may be left over. */
+async function rest(world: World): Promise<void> {
+  world.faults.length = 0;
+  await requireInvariants(world);
+  for (let round = 0; round < 4; round++) {
+    for (const { local } of world.replicas) {
+      const platform = { ...world.platform, local };
+      for (const job of Object.values(jobs)) for (let i = 0; i < 5; i++) await job(platform);
+    }
+    world.platform.clock.advance(round < 2 ? 6 * 60_000 : 25 * 3600_000);
+  }
+  await requireInvariants(world);
+  const restless = await findRestless(world.platform);
+  if (restless.length > 0) throw new Error(`Not at rest:\n${restless.join('\n')}`);
+  await requireVerified(world.platform);
+}
