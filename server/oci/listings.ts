@@ -49,17 +49,16 @@ export async function showReferrers(exchange: Exchange, route: Extract<Route, { 
   const artifactTypes = query.getAll('artifactType').filter((type) => type !== '');
   for (const type of artifactTypes) requireStorable(type, 'artifactType');
   const page = pageOf(query, { fallback: 1000, max: 1000 });
-  const { referrers, hasMore } = await listReferrers(platform, repository, subject, {
+  const { referrers, next } = await listReferrers(platform, repository, subject, {
     artifactTypes,
     ...page,
     limit: Math.max(page.limit, 1),
   });
   if (artifactTypes.length > 0) reply.header('OCI-Filters-Applied', 'artifactType');
-  if (hasMore) {
-    const last = referrers.at(-1)?.digest ?? '';
+  if (next !== undefined) {
     linkNext(reply, `/v2/${route.name}/referrers/${subject}`, {
       artifactType: artifactTypes,
-      last,
+      last: next,
       n: String(page.limit),
     });
   }
