@@ -238,8 +238,18 @@ test('a HEAD by who may push keeps the blob for at least half a lease, and write
   await owner('HEAD', `/v2/acme/app/blobs/${digest}`);
   assert.equal((await leaseOf(registry, digest)).until, leaseMs);
   platform.clock.advance(2 * leaseMs);
-  await owner('GET', `/v2/acme/app/blobs/${digest}`);
+  await owner('HEAD', `/v2/acme/app/blobs/${digest}`);
   assert.equal((await leaseOf(registry, digest)).until, leaseMs, 'one that had run out is taken anew');
+});
+
+// What would break without this: pulls by whoever may also push would write, and fail where nothing can be written.
+test('a GET of a blob writes nothing, by whomever', async (t) => {
+  const registry = await openRegistry(t);
+  const digest = await pushBlob(registry.owner, 'acme/app', 'read');
+  registry.platform.clock.advance(2 * leaseMs);
+  const before = await leaseOf(registry, digest);
+  assert.equal((await registry.owner('GET', `/v2/acme/app/blobs/${digest}`)).status, 200);
+  assert.deepEqual(await leaseOf(registry, digest), before);
 });
 
 test('a HEAD by who may only pull writes nothing', async (t) => {
