@@ -84,10 +84,18 @@ export function writerLost(): Failure {
   );
 }
 
-/** Gives up an object that is being written, with its reservation. */
+/**
+ * Gives up an object that is being written, with its reservation. Never throws: callers are on their way out with an error
+ * that matters more, and may have other objects to give up. What cannot be doomed now has no writer any more, so the
+ * janitor takes it.
+ */
 export async function dropObject(platform: Platform, key: string): Promise<void> {
   platform.local.writers.delete(key);
-  await doomWriting(platform, key, {});
+  try {
+    await doomWriting(platform, key, {});
+  } catch (error) {
+    platform.log.warn({ key, err: error }, 'could not give up an object; the janitor will');
+  }
 }
 
 async function doomWriting(platform: Platform, key: string, { lateSince }: { lateSince?: number }): Promise<void> {

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { KyselyPlugin } from 'kysely';
+import { findBroken } from '#test/invariants.ts';
+import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
+import { digestOf } from './digest.ts';
+import type { RepositoryName } from './names.ts';
+import { doomLateWriters, renewWriters } from './objects.ts';
+import { getRegion } from './regions.ts';
+import { ensureRepository, openRepository } from './registry-access.ts';
+import { finishUpload } from './upload-finish.ts';
+import { appendChunk, startUpload } from './uploads.ts';
+
+const minuteMs = 60_000;
+
+async function open(t: { after(work: () => unknown): void }) {
+  const platform = await openTestPlatform(t);
+  const team = await seedTeam(platform, 'acme');
+  const query = { region: getRegion(platform), name: 'acme/app' as RepositoryName, action: 'push' } as const;
+  const repository = await ensureRepository(platform, await openRepository(platform, team.owner, query));
+  return { platform, team, repository, actor: team.owner };
+}
+
+const bodyOf = (text: string) => {
+  async function* send() {
+    yield Buffer.from(text);
+  }
+  return { bytes: send(), length: text.length };
+};
+
+/** The same database, until it is gone. */
+function withBreakingDatabase(platform: TestPlatform): { breaking: TestPlatform; breakDatabase: () => void } {
+  let isGone = false;
+  const plugin: KyselyPlugin = {
+    transformQuery({ node }) {
+      if (isGone) throw new Error('the database is gone');
+      return node;
+    },
+    transformResult: async ({ result }) => result,
+  };
+  const breakDatabase = () => {
+    isGone = true;
+  };
+  return { breaking: { ...platform, db: platform.db.withPlugin(plugin) }, breakDatabase };
+}
+
+test('when disk and database fail together, the disk is what the client hears of, and the janitor takes all it wrote', async (t) => {
+  const { platform, actor, repository } = await open(t);
+  const { id } = await startUpload(platform, actor, repository);
+  await appendChunk(platform, actor, repository, id, { body: bodyOf('first') });
+
+  const { breaking, breakDatabase } = withBreakingDatabase(platform);
+  const join = async () => {
+    breakDatabase();
+    throw new Error('the disk is broken');
+  };
+  const store = { ...breaking, blobs: { ...platform.blobs, join } };
+  const digest = digestOf(Buffer.from('firstsecond'));
+  const finished = finishUpload(store, actor, repository, id, { digest, body: bodyOf('second') });
+  await assert.rejects(finished, /the disk is broken/);
+  assert.deepEqual([...platform.local.writers], [], 'nothing of it is kept alive');
+
+  platform.clock.advance(6 * minuteMs);
+  await renewWriters(platform);
+  assert.equal(await doomLateWriters(platform), 2, 'the last chunk and the join');
+  assert.deepEqual(await findBroken(platform), []);
+});
