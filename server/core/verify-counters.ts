@@ -107,6 +107,8 @@ async function* eachRepository({ db }: Platform) {
       .innerJoin('registries as g', 'g.id', 'p.registry_id')
       .select(['p.id', 'p.name', 'p.size', 'g.name as registry', counts.repositorySize.as('counted')])
       .where('p.id', '>', after)
+      // One that is being emptied shows its size to nobody any more, and nobody keeps it.
+      .where('p.state', '=', 'live')
       .orderBy('p.id')
       .limit(pageSize)
       .execute();

@@ -5,6 +5,9 @@ import { type TestContext, test } from 'node:test';
 import { basic, openOci, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
 import { digestOf } from './digest.ts';
+import { lockDeleting, removeLinks, removeManifests } from './repository-emptying.ts';
+import { release } from './sizes.ts';
+import { transact } from './transact.ts';
 import { type Finding, verify } from './verify.ts';
 
 const layer = Buffer.from('a layer of an image');
@@ -155,6 +158,22 @@ test('every counter that drifted is found, corrected by a repair, and right afte
   assert.ok(repaired.findings.every((one) => one.repair === 'corrected'));
   assert.deepEqual((await run()).findings, []);
   assert.deepEqual(await db.selectFrom('registries').select(['size', 'reserved']).executeTakeFirstOrThrow(), before);
+});
+
+test('a registry that is being emptied is well at every moment of it', async (t) => {
+  const { platform, run, client } = await open(t);
+  assert.equal((await client('HEAD', '/v2/acme/app/manifests/v1')).status, 200);
+  const { id: registryId } = await platform.db.selectFrom('registries').select('id').executeTakeFirstOrThrow();
+  const { id } = await platform.db.selectFrom('repositories').select('id').executeTakeFirstOrThrow();
+  for (const step of [removeManifests, removeLinks]) {
+    await transact(platform, async (platform) => {
+      await lockDeleting(platform, id);
+      const { removed, freedBytes } = await step(platform, { id, registryId });
+      assert.ok(removed > 0);
+      await release(platform, registryId, freedBytes);
+    });
+    assert.deepEqual((await run({ deep: true })).findings, []);
+  }
 });
 
 test('removals that hang are found, and done by a repair; content stays', async (t) => {
