@@ -69,10 +69,16 @@ export const backgroundKinds = {
       await attempt(async () => jobs[job]?.(platform));
     },
   }),
-  wait: kind<{ minutes: number }>({
-    weight: 3,
-    input: fc.record({ minutes: fc.constantFrom(1, 1, 6, 6, 11, 11, 70, 4 * 60, 25 * 60) }),
-    run: async ({ world }, { minutes }) => world.platform.clock.advance(minutes * minuteMs),
+  wait: kind<{ minutes: number; jobs: string[] }>({
+    weight: 4,
+    input: fc.record({
+      minutes: fc.constantFrom(1, 1, 6, 6, 11, 11, 70, 4 * 60, 25 * 60),
+      jobs: fc.subarray(Object.keys(jobs), { minLength: 0 }),
+    }),
+    run: async ({ platform, world }, { minutes, jobs: due }) => {
+      world.platform.clock.advance(minutes * minuteMs);
+      for (const job of due) await attempt(async () => jobs[job]?.(platform));
+    },
   }),
   fail: kind<{ kind: 'crash' | 'error'; afterGates: number }>({
     weight: 3,

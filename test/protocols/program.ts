@@ -82,8 +82,10 @@ async function abandon(world: World): Promise<void> {
 /** One task moves, or the next command begins. */
 async function takeTurn(world: World, queue: Command[], parallel: number): Promise<void> {
   const { scheduler } = world;
-  const ready = [...scheduler.tasks].filter((task) => task.resume);
+  const waiting = [...scheduler.tasks].filter((task) => task.resume);
+  const awake = waiting.filter((task) => task.asleepUntil <= scheduler.step);
   const mayStart = queue.length > 0 && scheduler.tasks.size < parallel;
+  const ready = awake.length > 0 || mayStart ? awake : waiting;
   const choice = scheduler.random(ready.length * 4 + (mayStart ? 1 : 0) || 1);
   const task = ready[choice >> 2];
   if (!task && mayStart) start(world, queue.shift() as Command);

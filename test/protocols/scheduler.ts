@@ -25,6 +25,8 @@ export type Task = {
   resume: (() => void) | undefined;
   /** Gates it may pass before it waits again: long runs without a switch find other faults than short ones. */
   credit: number;
+  /** Not chosen before this step, if there is another: a process that stalls while the others go on. */
+  asleepUntil: number;
   isDone: boolean;
   /** Holds a transaction; waits for one, or with a single statement that writes. */
   isInTransaction: boolean;
@@ -80,7 +82,7 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
     step: 0,
     tasks,
     start(name, work) {
-      const idle = { at: 'its start', resume: undefined, credit: 0, isDone: false, beganAt: 0 };
+      const idle = { at: 'its start', resume: undefined, credit: 0, asleepUntil: 0, isDone: false, beganAt: 0 };
       const task: Task = { name, ...idle, isInTransaction: false, isWaitingForWriter: false };
       tasks.add(task);
       const end = () => {
@@ -108,6 +110,7 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
         resume();
       }
       await settle();
+      if (task && !task.isInTransaction && random(40) === 0) task.asleepUntil = scheduler.step + random(1500);
     },
   };
   return scheduler;
