@@ -1,4 +1,5 @@
 import type { Insertable, Selectable, Updateable } from 'kysely';
+import { Failure } from './failure.ts';
 import { hashSecret } from './ids.ts';
 import { expandPermissions, type Permission } from './permissions.ts';
 import type { Platform } from './platform.ts';
@@ -163,7 +164,7 @@ export function forgetActors({ local }: Platform): void {
   local.actors.entries.clear();
 }
 
-/** Whether the secret that began something is still good. Read inside the transaction that ends it. */
+/** Read inside the transaction that it decides: after its lock, a revocation that was answered is seen. */
 export async function isRevoked({ db }: Platform, principal: string, generation: number): Promise<boolean> {
   const row = await db
     .selectFrom('actors')
@@ -177,6 +178,15 @@ export async function isRevoked({ db }: Platform, principal: string, generation:
 
 export async function insertActor({ db }: Platform, row: Insertable<ActorRow>): Promise<void> {
   await db.insertInto('actors').values(row).execute();
+}
+
+/**
+ * For transactions that make content visible: what a revoked secret was still sending is refused in the one that would
+ * have committed it.
+ */
+export async function requireNotRevoked(platform: Platform, actor: Actor): Promise<void> {
+  if (actor.kind === 'system' || !(await isRevoked(platform, actor.id, actor.generation))) return;
+  throw new Failure('unauthenticated', 'The token or key of this request was revoked meanwhile.', { isBadToken: true });
 }
 
 /** Changes live actors of a team; answers the changed rows. Call `forgetActors` after the commit. */

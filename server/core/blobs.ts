@@ -1,4 +1,4 @@
-import type { Actor } from './actors.ts';
+import { type Actor, requireNotRevoked } from './actors.ts';
 import type { Digest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRepository, unlink } from './links.ts';
@@ -89,7 +89,8 @@ export type MountSource = { region: Region; from: string | undefined };
 
 /**
  * Makes a blob of another repository readable in this one, without moving bytes. undefined where that cannot be, for
- * whatever reason: unknown, not allowed and malformed sources must look alike. Throws `limit`.
+ * whatever reason: unknown, not allowed and malformed sources must look alike. Throws `limit`, and `unauthenticated` if
+ * the secret was revoked meanwhile.
  */
 export async function mountBlob(
   platform: Platform,
@@ -108,13 +109,19 @@ export async function mountBlob(
     await transact(platform, (platform) => linkMounted(platform, actor, repository, found));
     return found;
   } catch (error) {
-    if (error === sourceVanished) return undefined;
+    if (error === sourceVanished || isDangling(error)) return undefined;
     throw error;
   }
 }
 
 /** Rolls a mount back whose source went meanwhile; never leaves this file. */
 const sourceVanished = new Error('the source of the mount is gone');
+
+/** The source's object was removed for good between the look-up and the transaction: its row is not there to name. */
+function isDangling(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === '23503' || code === 'SQLITE_CONSTRAINT_FOREIGNKEY';
+}
 
 async function findInSource(platform: Platform, actor: Actor, region: Region, from: string, digest: Digest) {
   if (!isRepositoryName(from)) return undefined;
@@ -154,6 +161,8 @@ function linkedIn({ db }: Platform, digest: Digest) {
 async function linkMounted(platform: Platform, actor: Actor, repository: LiveRepository, blob: Blob): Promise<void> {
   const registryId = repository.registry.id;
   await lockRepository(platform, repository.id);
+  await requireNotRevoked(platform, actor);
+  if (await isLost(platform, registryId, blob.digest)) throw sourceVanished;
   if (await leaseLink(platform, repository.id, blob.digest, actor.holder)) return;
   const stored = { digest: blob.digest, key: blob.objectKey, size: blob.size };
   const links = await countLink(platform, registryId, stored);
@@ -162,6 +171,18 @@ async function linkMounted(platform: Platform, actor: Actor, repository: LiveRep
   await insertLink(platform, { id: repository.id, registryId }, blob.digest, actor.holder);
   await growRepository(platform, repository.id, blob.size);
   if (links === 1) await charge(platform, registryId, blob.size);
+}
+
+/** Here its bytes are gone: an upload brings them back, for every repository of the registry; a mount would not. */
+async function isLost({ db }: Platform, registryId: string, digest: Digest): Promise<boolean> {
+  const row = await db
+    .selectFrom('blobs')
+    .select('digest')
+    .where('registry_id', '=', registryId)
+    .where('digest', '=', digest)
+    .where('lost', '=', 1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** Takes a blob out of a repository. Throws `in_use` while a manifest here needs it, `not_found`. Leases do not count. */

@@ -1,7 +1,7 @@
 // Where a manifest push is decided: one transaction that begins with the repository's lock, so that what it finds
 // (every child is here) is still true when it commits, whatever collections and deletions run beside it.
 
-import { type Actor, isRevoked } from './actors.ts';
+import { type Actor, requireNotRevoked } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
 import { Failure } from './failure.ts';
@@ -55,7 +55,7 @@ export async function pushManifest(
   const config = await readImageConfig(platform, repository.id, document);
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
-    if (await isRevoked(platform, actor.id, actor.generation)) throw revoked();
+    await requireNotRevoked(platform, actor);
     await requireChildren(platform, repository, document);
     const isNew = await insertManifest(platform, actor, repository, { digest, document, config, push });
     if (isNew) {
@@ -75,10 +75,6 @@ export async function pushManifest(
     if (isNew) await charge(platform, repository.registry.id, push.bytes.length);
   });
   return { digest, subject: document.subject?.digest };
-}
-
-function revoked(): Failure {
-  return new Failure('unauthenticated', 'The token or key of this push was revoked meanwhile.', { isBadToken: true });
 }
 
 async function requireChildren(platform: Platform, { id }: LiveRepository, document: ManifestDocument): Promise<void> {

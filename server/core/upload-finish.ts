@@ -9,7 +9,7 @@
 // Holds at every crash: before the commit nothing is visible and all of it ends by expiry; after it everything is.
 
 import { createHash } from 'node:crypto';
-import { type Actor, isRevoked } from './actors.ts';
+import { type Actor, requireNotRevoked } from './actors.ts';
 import { algorithmOf, type Digest, toDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { linkBlob, lockRepository } from './links.ts';
@@ -47,7 +47,7 @@ export async function putBlob(
     requireDigest(digest, toDigest(algorithmOf(digest), hash));
     await transact(platform, async (platform) => {
       await lockRepository(platform, repository.id);
-      await requireLive(platform, actor);
+      await requireNotRevoked(platform, actor);
       await sealObject(platform, written.key, written.size);
       await commitBlob(platform, actor, repository, { digest, whole: written, reserved: written.reserved, unused: [] });
     });
@@ -172,7 +172,7 @@ async function commitSession(
   const sealed = session.written;
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
-    await requireLive(platform, actor);
+    await requireNotRevoked(platform, actor);
     const row = await platform.db
       .updateTable('uploads')
       .set({ version: session.version + 1 })
@@ -218,12 +218,6 @@ async function commitBlob(platform: Platform, actor: Actor, repository: LiveRepo
   const grown = await linkBlob(platform, { id: repository.id, registryId }, blob, actor.holder);
   await unref(platform, unused, platform.now());
   await charge(platform, registryId, grown, reserved);
-}
-
-/** What a revoked secret was still sending is refused here, in the transaction that would make it visible. */
-async function requireLive(platform: Platform, actor: Actor): Promise<void> {
-  if (actor.kind === 'system' || !(await isRevoked(platform, actor.id, actor.generation))) return;
-  throw new Failure('unauthenticated', 'The token or key of this upload was revoked meanwhile.', { isBadToken: true });
 }
 
 function requireDigest(expected: Digest, found: Digest): void {
