@@ -5,6 +5,7 @@ import type { Digest } from '#core/digest.ts';
 import type { Failure } from '#core/failure.ts';
 import { newId, newObjectKey } from '#core/ids.ts';
 import { linkBlob, lockRepository, unlink } from '#core/links.ts';
+import { beginObject, renewWriters, sealObject } from '#core/objects.ts';
 import type { Platform } from '#core/platform.ts';
 import { charge, release, reserve } from '#core/sizes.ts';
 import { transact } from '#core/transact.ts';
@@ -72,6 +73,23 @@ test('a digest linked and unlinked in several repositories at once is counted an
   assert.deepEqual(await db.selectFrom('blobs').selectAll().execute(), []);
   const alive = await db.selectFrom('objects').select('key').where('state', '<>', 'doomed').execute();
   assert.deepEqual(alive, []);
+});
+
+test('a renewal that locks the objects of a finish the other way round is made all the same', async (t) => {
+  const platform = await openTestPlatform(t);
+  const { registryId } = await seedTeam(platform, 'acme');
+  const [first, second] = [
+    await beginObject(platform, registryId, 0),
+    await beginObject(platform, registryId, 0),
+  ] as const;
+  const renewed: Promise<void>[] = [];
+  await transact(platform, async (inner) => {
+    await sealObject(inner, second, 0);
+    renewed.push(renewWriters(platform));
+    await untilSomeoneWaits(inner, platform);
+    await sealObject(inner, first, 0);
+  });
+  await Promise.all(renewed);
 });
 
 test('charges and reservations at once never pass the limit together', async (t) => {

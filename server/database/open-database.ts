@@ -39,7 +39,7 @@ async function openSqlite(dataDir: string): Promise<Database> {
     closeSync(openSync(file, 'a', 0o600));
     const db = new Kysely<Schema>({ dialect: openSqliteDialect(file) });
     await closeOnFailure(db, () => migrate(db, 'sqlite', Date.now));
-    return { db, engine: 'sqlite', now: Date.now, check: () => ask(db), close: () => db.destroy() };
+    return { db, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close: () => db.destroy() };
   });
 }
 
@@ -81,6 +81,11 @@ async function closeOnFailure(db: Kysely<Schema>, work: () => Promise<void>): Pr
     await db.destroy();
     throw error;
   }
+}
+
+/** A transaction, because its end also says whether commits still reach the disk. */
+async function askWriter(db: Kysely<Schema>): Promise<void> {
+  await db.transaction().execute(ask);
 }
 
 async function ask(db: Kysely<Schema>): Promise<void> {

@@ -12,6 +12,7 @@ import {
 import { type Mutex, newMutex } from './mutex.ts';
 import { translateSqliteError } from './sqlite-errors.ts';
 import { isSelect, refuseStreaming } from './statements.ts';
+import { newWalSync, type WalSync } from './wal-sync.ts';
 
 /**
  * Kysely on `node:sqlite`, with two connections to one WAL file: `writer` runs transactions and every statement that
@@ -20,11 +21,15 @@ import { isSelect, refuseStreaming } from './statements.ts';
  *
  * Between two processes SQLite's own lock decides; inside this one the mutex does, because two transactions cannot
  * share a connection.
+ *
+ * A commit is appended to the WAL at once and synced in the background, one sync for all that wait; `commit` and single
+ * writes resolve when it is done. SQLite's own `synchronous = full` makes the same promise, but syncs each commit by
+ * itself and stops the whole program meanwhile.
  */
-export function openSqliteDialect(file: string, { busyTimeoutMs = 5000 } = {}): Dialect {
+export function openSqliteDialect(file: string, { busyTimeoutMs = 5000, openWalSync = newWalSync } = {}): Dialect {
   return {
     createAdapter: newAdapter,
-    createDriver: () => newDriver(file, busyTimeoutMs),
+    createDriver: () => newDriver(file, busyTimeoutMs, openWalSync(file)),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -44,75 +49,97 @@ type Connection = {
 
 type Statement = { prepared: StatementSync; returnsRows: boolean };
 
-type Session = DatabaseConnection & { inTransaction: boolean };
+type Session = DatabaseConnection & { inTransaction: boolean; hasWritten: boolean };
 
-function newDriver(file: string, timeout: number): Driver {
-  const mutex = newMutex();
+type Engine = { writer: Connection; reader: Connection; mutex: Mutex; wal: WalSync };
+
+function newDriver(file: string, timeout: number, wal: WalSync): Driver {
   const idle: Session[] = [];
-  let writer: Connection;
-  let reader: Connection;
+  let engine: Engine;
 
   return {
     async init() {
-      writer = attempt(() => openWriter(file, timeout));
-      reader = attempt(() => openReader(file, timeout));
+      const writer = attempt(() => openWriter(file, timeout));
+      const reader = attempt(() => openReader(file, timeout));
+      engine = { writer, reader, mutex: newMutex(), wal };
     },
     async acquireConnection() {
-      return idle.pop() ?? newSession(writer, reader, mutex);
+      return idle.pop() ?? newSession(engine);
     },
     async beginTransaction(connection) {
+      const { mutex, writer } = engine;
       await mutex.acquire();
       try {
         attempt(() => begin(writer.database));
-        (connection as Session).inTransaction = true;
+        Object.assign(connection, { inTransaction: true, hasWritten: false });
       } catch (error) {
         mutex.release();
         throw error;
       }
     },
-    // A commit that fails keeps the mutex: Kysely rolls back next.
+    // A commit that fails keeps the mutex: Kysely rolls back next. One that succeeds lets the next transaction in before
+    // it is synced; the sync of that one covers both.
     async commitTransaction(connection) {
-      attempt(() => writer.database.exec('commit'));
-      endTransaction(connection as Session, mutex);
+      attempt(() => engine.writer.database.exec('commit'));
+      if ((connection as Session).hasWritten) engine.wal.wrote();
+      endTransaction(connection as Session, engine);
+      await engine.wal.settle();
     },
     async rollbackTransaction(connection) {
+      const session = connection as Session;
+      // After a commit whose sync failed the writer belongs to others already.
+      if (!session.inTransaction) return;
       try {
-        rollBack(writer.database);
+        rollBack(engine.writer.database);
       } finally {
-        endTransaction(connection as Session, mutex);
+        endTransaction(session, engine);
       }
     },
     async releaseConnection(connection) {
       idle.push(connection as Session);
     },
     async destroy() {
-      reader.database.close();
-      writer.database.close();
+      await engine.wal.close();
+      engine.reader.database.close();
+      engine.writer.database.close();
     },
   };
 }
 
-function newSession(writer: Connection, reader: Connection, mutex: Mutex): Session {
+function newSession(engine: Engine): Session {
+  const { writer, reader, wal } = engine;
   const session: Session = {
     inTransaction: false,
+    hasWritten: false,
     async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-      if (session.inTransaction) return runInTransaction(writer, query);
-      if (isSelect(query)) return run(reader, query);
-      // A statement of its own runs to its end here and now, so it needs the mutex only to wait for transactions.
-      if (!mutex.isHeld()) return run(writer, query);
-      await mutex.acquire();
-      try {
-        return run(writer, query);
-      } finally {
-        mutex.release();
+      const isRead = isSelect(query);
+      if (session.inTransaction) {
+        session.hasWritten ||= !isRead;
+        return runInTransaction(writer, query);
       }
+      if (isRead) return run(reader, query);
+      const result = await runAlone<R>(engine, query);
+      wal.wrote();
+      await wal.settle();
+      return result;
     },
     streamQuery: refuseStreaming,
   };
   return session;
 }
 
-function endTransaction(session: Session, mutex: Mutex): void {
+/** A statement of its own runs to its end here and now, so it needs the mutex only to wait for transactions. */
+async function runAlone<R>({ writer, mutex }: Engine, query: CompiledQuery): Promise<QueryResult<R>> {
+  if (!mutex.isHeld()) return run(writer, query);
+  await mutex.acquire();
+  try {
+    return run(writer, query);
+  } finally {
+    mutex.release();
+  }
+}
+
+function endTransaction(session: Session, { mutex }: Engine): void {
   session.inTransaction = false;
   mutex.release();
 }
@@ -158,11 +185,11 @@ function prepare({ database, statements }: Connection, sql: string): Statement {
   return statement;
 }
 
-/** `synchronous = full`: with less, a power cut could bring rows back whose bytes the remover has already taken. */
+/** `synchronous = normal` syncs around checkpoints only, so that the file stays whole; commits are `wal-sync.ts`'s. */
 function openWriter(file: string, timeout: number): Connection {
   const database = new DatabaseSync(file, { timeout, enableForeignKeyConstraints: true });
   database.exec('pragma journal_mode = wal');
-  database.exec('pragma synchronous = full');
+  database.exec('pragma synchronous = normal');
   database.exec('pragma cache_size = -16384');
   database.exec('pragma journal_size_limit = 67108864');
   database.exec('pragma temp_store = memory');
