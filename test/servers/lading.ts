@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Child, findFreePort, startChild } from './child.ts';
+import { makeDatabase } from './postgres.ts';
 
 /** A real `bin/lading serve` in a process of its own. */
 export type Lading = {
@@ -24,13 +25,16 @@ export type LadingOptions = { dataDir?: string; port?: number; key?: string; env
 
 export const LADING = resolve(import.meta.dirname, '../../bin/lading');
 
+/** On SQLite, or on a new database of the server that LADING_TEST_DATABASE_URL names. */
 export async function startLading(options: LadingOptions = {}): Promise<Lading> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'lading-data-')));
   const port = options.port ?? (await findFreePort());
   const key = options.key ?? `ldg_test_${randomBytes(24).toString('hex')}`;
   const host = `127.0.0.1:${port}`;
   const url = `http://${host}`;
-  const env = { ...cleanEnvironment(), ...settings(dataDir, host, key), ...options.env };
+  const postgres = process.env.LADING_TEST_DATABASE_URL;
+  const database = postgres === undefined ? {} : { LADING_DATABASE_URL: await makeDatabase(postgres) };
+  const env = { ...cleanEnvironment(), ...settings(dataDir, host, key), ...database, ...options.env };
   const child = await startChild(LADING, ['serve'], {
     env,
     isReady: async () => (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) })).status === 200,

@@ -57,6 +57,21 @@ export async function startPostgres(): Promise<Postgres> {
   return { url, stop };
 }
 
+/** A new, empty database on the server; its URL. It ends with the server. */
+export async function makeDatabase(serverUrl: string): Promise<string> {
+  const name = `lading_${randomBytes(8).toString('hex')}`;
+  const client = new pg.Client({ connectionString: serverUrl });
+  await client.connect();
+  try {
+    await client.query(`create database ${name}`);
+  } finally {
+    await client.end();
+  }
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
 /** Nothing here outlives the test, so nothing is forced to the disk. `synchronous_commit` stays on: Lading asks for it. */
 function flags(): string[] {
   const settings = [
