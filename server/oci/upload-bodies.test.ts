@@ -13,6 +13,7 @@ import {
   startSession,
 } from '#test/registry-client.ts';
 import { openWire } from '#test/registry-socket.ts';
+import { usageOf } from '#test/registry-uploads.ts';
 
 // Bodies as they come over a real connection: chunked, cut, refused before they were sent, larger than anyone may send.
 
@@ -25,10 +26,6 @@ async function settled({ platform }: Registry): Promise<void> {
     if (rows.length === 0) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
-}
-
-async function usageOf({ platform }: Registry) {
-  return { ...(await platform.db.selectFrom('registries').select(['size', 'reserved']).executeTakeFirst()) };
 }
 
 async function beginsToWrite({ platform }: Registry): Promise<void> {

@@ -19,16 +19,12 @@ import {
   startSession,
 } from '#test/registry-client.ts';
 import { openWire, type Wire } from '#test/registry-socket.ts';
+import { usageOf } from '#test/registry-uploads.ts';
 
 // What ends an upload against the client's will: the registry's limit, its deletion, the end of the secret.
 
 const setLimit = ({ platform, team }: Registry, sizeLimitBytes: number) =>
   updateRegistry(platform, team.owner, { registry: 'acme', sizeLimitBytes });
-
-async function usageOf({ platform, team }: Registry) {
-  const query = platform.db.selectFrom('registries').select(['size', 'reserved']).where('id', '=', team.registryId);
-  return { ...(await query.executeTakeFirst()) };
-}
 
 /** Used, limit and requested, which stand in the detail and in the sentence. */
 function limitOf(answer: Answer): [number, number, number] {

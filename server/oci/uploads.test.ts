@@ -1,56 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { createToken } from '#core/tokens.ts';
-import { expireUploads, uploadLifeMs } from '#core/uploads.ts';
-import { type Answer, type Ask, pushBlob, withAuthorization } from '#test/oci-client.ts';
+import { type Answer, pushBlob, withAuthorization } from '#test/oci-client.ts';
 import {
   assertHeaders,
   errorsOf,
   openRegistry,
   outcomeOf,
-  type Registry,
   sha256,
   sha512,
   startSession,
 } from '#test/registry-client.ts';
+import { assertCreated, assertSession, patch, put, read, statesOf, usageOf } from '#test/registry-uploads.ts';
 
 const emptySha512 = sha512('');
-
-/** Headers of a session's 202 and 204, and of its 416. */
-function assertSession(answer: Answer, status: number, repository: string, received: number): string {
-  assert.equal(outcomeOf(answer), status === 416 ? '416 BLOB_UPLOAD_INVALID' : `${status}`);
-  const location = answer.headers.location ?? '';
-  const id = /^\/v2\/(.+)\/blobs\/uploads\/([a-zA-Z0-9-]+)$/.exec(location);
-  assert.equal(id?.[1], repository);
-  assertHeaders(answer, {
-    Range: `0-${Math.max(received - 1, 0)}`,
-    'Docker-Upload-UUID': id?.[2] ?? '?',
-    'Docker-Distribution-Api-Version': 'registry/2.0',
-    'OCI-Chunk-Min-Length': undefined,
-    'Content-Length': status === 202 ? '0' : status === 204 ? undefined : `${answer.bytes.length}`,
-  });
-  return location;
-}
-
-function assertCreated(answer: Answer, repository: string, digest: string): void {
-  assert.equal(answer.status, 201, answer.text);
-  assert.equal(answer.text, '');
-  assertHeaders(answer, {
-    Location: `/v2/${repository}/blobs/${digest}`,
-    'Docker-Content-Digest': digest,
-    'Content-Length': '0',
-    Range: undefined,
-    'Docker-Upload-UUID': undefined,
-  });
-}
-
-const patch = (ask: Ask, location: string, body: string, range?: string) =>
-  ask('PATCH', location, { body, headers: range === undefined ? {} : { 'content-range': range } });
-const put = (ask: Ask, location: string, digest: string, body = '', range?: string) =>
-  ask('PUT', `${location}?digest=${digest}`, { body, headers: range === undefined ? {} : { 'content-range': range } });
-const read = async (ask: Ask, repository: string, digest: string) =>
-  (await ask('GET', `/v2/${repository}/blobs/${digest}`)).text;
 
 // Edge case 14 among them: crane says JSON and sends nothing.
 test('a session starts with every form of POST that clients send', async (t) => {
@@ -205,19 +168,6 @@ test('content that has another digest is 400, is readable under neither, and end
   assert.deepEqual(await usageOf({ platform }), { size: 0, reserved: 0 });
 });
 
-async function usageOf({ platform }: Pick<Registry, 'platform'>) {
-  return { ...(await platform.db.selectFrom('registries').select(['size', 'reserved']).executeTakeFirst()) };
-}
-
-async function statesOf({ platform }: Pick<Registry, 'platform'>): Promise<Record<string, number>> {
-  const rows = await platform.db.selectFrom('objects').select('state').execute();
-  return Object.fromEntries(
-    Map.groupBy(rows, (row) => row.state)
-      .entries()
-      .map(([state, some]) => [state, some.length]),
-  );
-}
-
 // Edge case 9 and security test 4.
 test('a digest that cannot be stored is 400 and leaves the session for the right one', async (t) => {
   const { owner } = await openRegistry(t);
@@ -306,103 +256,6 @@ test('a session is none elsewhere, nor after its end: 404 BLOB_UPLOAD_UNKNOWN fo
   }
 });
 
-// Edge case 12, security test 8.
-test('of two parallel PATCHes one is taken and one is 416; the blob is one of the two, whole', async (t) => {
-  const { owner, platform } = await openRegistry(t);
-  for (const ranges of [
-    [undefined, undefined],
-    ['0-99', '0-199'],
-  ] as const) {
-    const location = await startSession(owner, 'acme/app');
-    const bodies = ['a'.repeat(100), 'b'.repeat(200)] as const;
-    const answers = await Promise.all(bodies.map((body, i) => patch(owner, location, body, ranges[i])));
-    assert.deepEqual(answers.map((answer) => answer.status).sort(), [202, 416]);
-    const kept = bodies[answers.findIndex((answer) => answer.status === 202)] ?? '';
-    const lost = answers.find((answer) => answer.status === 416);
-    assert.ok(lost);
-    assertSession(lost, 416, 'acme/app', kept.length);
-    assertCreated(await put(owner, location, sha256(kept)), 'acme/app', sha256(kept));
-    assert.equal(await read(owner, 'acme/app', sha256(kept)), kept);
-  }
-  assert.equal((await usageOf({ platform })).reserved, 0, 'what the losers had reserved is given back');
-});
-
-test('of a PATCH and a PUT at once one wins, and whatever the PUT acknowledged has its digest', async (t) => {
-  const { owner } = await openRegistry(t);
-  for (let round = 0; round < 5; round++) {
-    const location = await startSession(owner, 'acme/app');
-    const start = `round ${round}`;
-    await patch(owner, location, start);
-    const [patched, finished] = await Promise.all([
-      patch(owner, location, ' and more'),
-      put(owner, location, sha256(start)),
-    ]);
-    if (finished.status === 201) {
-      assert.ok([404, 416].includes(patched.status), `${patched.status}`);
-      assert.equal(await read(owner, 'acme/app', sha256(start)), start);
-    } else {
-      assert.ok([404, 416].includes(finished.status), `${finished.status}`);
-      assert.equal(patched.status, 202);
-      assertSession(await owner('GET', location), 204, 'acme/app', `${start} and more`.length);
-    }
-  }
-});
-
-test('a PUT that is sent twice at once is one 201; the other hears that the session has ended', async (t) => {
-  const { owner } = await openRegistry(t);
-  for (const body of ['', 'rest']) {
-    const location = await startSession(owner, 'acme/app');
-    await patch(owner, location, `start${body} `);
-    const digest = sha256(`start${body} ${body}`);
-    const answers = await Promise.all([put(owner, location, digest, body), put(owner, location, digest, body)]);
-    assert.deepEqual(
-      answers.map(({ status }) => (status === 201 ? 201 : [404, 416].includes(status) ? 404 : status)).sort(),
-      [201, 404],
-    );
-    assert.equal(await read(owner, 'acme/app', digest), `start${body} ${body}`);
-  }
-});
-
-test('a finished upload leaves one object, whichever way its bytes came', async (t) => {
-  const { owner, platform } = await openRegistry(t);
-  const location = await startSession(owner, 'acme/app');
-  for (const part of ['one ', 'two ', 'three ']) await patch(owner, location, part);
-  await put(owner, location, sha256('one two three four'), 'four');
-  assert.deepEqual(await statesOf({ platform }), { stored: 1, doomed: 4 });
-  assert.equal(await read(owner, 'acme/app', sha256('one two three four')), 'one two three four');
-  assert.deepEqual(await usageOf({ platform }), { size: 18, reserved: 0 });
-});
-
-// SPEC: sessions should time out. What would break without the absolute age: a token that is over could write for ever.
-test('a session that nobody continues ends after an hour, a busy one after a day', async (t) => {
-  const registry = await openRegistry(t);
-  const { owner, platform } = registry;
-  const idle = await startSession(owner, 'acme/app');
-  await patch(owner, idle, 'kept for an hour');
-  const busy = await startSession(owner, 'acme/app');
-  let received = 0;
-  for (let hour = 0; hour < 23; hour++) {
-    platform.clock.advance(3_599_000);
-    received += 1;
-    assertSession(await patch(owner, busy, 'x'), 202, 'acme/app', received);
-    if (hour === 0) assertSession(await owner('GET', idle), 204, 'acme/app', 16);
-    if (hour === 1) assert.equal(outcomeOf(await owner('GET', idle)), '404 BLOB_UPLOAD_UNKNOWN');
-  }
-  const left = uploadLifeMs - 23 * 3_599_000;
-  platform.clock.advance(left / 2);
-  await patch(owner, busy, 'x');
-  platform.clock.advance(left / 2 - 1);
-  assert.equal((await owner('GET', busy)).status, 204, 'a millisecond before its day is over');
-  platform.clock.advance(1);
-  for (const answer of [await owner('GET', busy), await patch(owner, busy, 'x'), await put(owner, busy, sha256('x'))]) {
-    assert.equal(outcomeOf(answer), '404 BLOB_UPLOAD_UNKNOWN');
-  }
-  platform.clock.advance(60_000);
-  assert.equal(await expireUploads(platform), 2);
-  assert.deepEqual(await usageOf(registry), { size: 0, reserved: 0 });
-  assert.deepEqual(Object.keys(await statesOf(registry)), ['doomed']);
-});
-
 test('who has only pull rights opens no session and touches nobody’s', async (t) => {
   const { owner, ask, platform, team } = await openRegistry(t);
   const { secret } = await createToken(platform, team.owner, { mode: 'ro', registryIds: null });
@@ -436,26 +289,4 @@ test('the content type of a body means nothing', async (t) => {
     const answer = await owner('PUT', `${location}?digest=${sha256('{"a":1}')}`, { headers, body: '1}' });
     assert.equal(answer.status, 201, type);
   }
-});
-
-test('chunks cut anywhere make the same blob', async (t) => {
-  const { owner } = await openRegistry(t);
-  const chunks = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 6 });
-  await fc.assert(
-    fc.asyncProperty(chunks, fc.boolean(), fc.boolean(), async (parts, lastInPut, strong) => {
-      const whole = Buffer.concat(parts);
-      const digest = strong ? sha512(whole) : sha256(whole);
-      const location = await startSession(owner, 'acme/cut');
-      const last = lastInPut ? Buffer.from(parts.pop() ?? []) : Buffer.alloc(0);
-      let received = 0;
-      for (const part of parts) {
-        received += part.length;
-        assertSession(await owner('PATCH', location, { body: Buffer.from(part) }), 202, 'acme/cut', received);
-      }
-      const answer = await owner('PUT', `${location}?digest=${digest}`, { body: last });
-      assertCreated(answer, 'acme/cut', digest);
-      assert.deepEqual((await owner('GET', `/v2/acme/cut/blobs/${digest}`)).bytes, whole);
-    }),
-    { numRuns: 25 },
-  );
 });
