@@ -1,13 +1,27 @@
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Failure } from '#core/failure.ts';
 
 /** Makes the data directory where it is missing. Throws `unavailable` with the one thing that is wrong. */
 export function prepareDataDir(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
     requireDataDir(path);
   } catch (error) {
     throw toFailure(path, error, 'be made');
+  }
+}
+
+/** With what is missing above it. Node's own `recursive` never ends where the parent is there and still says ENOENT (/proc). */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path, { mode: 0o700 });
   }
 }
 
@@ -26,7 +40,7 @@ const causes: Readonly<Record<string, string>> = {
   EPERM: 'This user may not read and write it: change its owner, or run as the user it belongs to.',
   ENOTDIR: 'It, or something above it, is not a directory.',
   EEXIST: 'It is not a directory.',
-  ENOENT: 'It is not there.',
+  ENOENT: 'It is not there, or cannot be made there.',
   EROFS: 'The file system is read-only.',
   ENOSPC: 'The disk is full.',
 };

@@ -64,8 +64,13 @@ function readVersion(): string {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const isExpected =
-    error instanceof Failure || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
-  console.error(isExpected ? `lading: ${(error as Error).message}` : error);
+  console.error(isSentence(error) ? `lading: ${error.message}` : error);
   process.exitCode = 2;
+}
+
+/** What an operator can act on: refusals of ours, of the command line, and of the system. The rest is a bug, with its stack. */
+function isSentence(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return error instanceof Failure || syscall !== undefined || String(code).startsWith('ERR_PARSE_ARGS');
 }

@@ -76,7 +76,7 @@ function readKeyFile(path: string | undefined): readonly SealKey[] | undefined {
   try {
     return parseMasterKeys(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new Failure('invalid', `The master key file ${path} cannot be used. ${(error as Error).message}`);
+    throw new Failure('invalid', `The master key file ${path} cannot be used: ${(error as Error).message}`);
   }
 }
 
@@ -103,14 +103,15 @@ function readOrMakeKey(path: string): readonly SealKey[] {
 }
 
 function readExisting(path: string): readonly SealKey[] {
-  const text = readFileSync(path, 'utf8');
-  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
   try {
-    return parseMasterKeys(text);
+    const keys = parseMasterKeys(readFileSync(path, 'utf8'));
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+    return keys;
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
     throw new Failure(
       'invalid',
-      `The master key file ${path} is damaged. ${(error as Error).message} Put it back from a backup.`,
+      `The master key file ${path} cannot be used: ${(error as Error).message.replace(/\.$/, '')}. If it is damaged, put it back from a backup.`,
     );
   }
 }

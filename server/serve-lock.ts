@@ -11,7 +11,7 @@ import { Failure } from '#core/failure.ts';
  */
 export function takeServeLock(dataDir: string): { release(): void } {
   const holderPath = join(dataDir, 'serve.pid');
-  const lock = new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 });
+  const lock = openLock(join(dataDir, 'serve.lock'));
   try {
     lock.exec('begin exclusive');
   } catch (error) {
@@ -32,6 +32,14 @@ export function takeServeLock(dataDir: string): { release(): void } {
 }
 
 const sqliteBusy = 5;
+
+function openLock(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: 0 });
+  } catch (error) {
+    throw new Failure('unavailable', `The lock ${path} cannot be opened: ${(error as Error).message}.`);
+  }
+}
 
 function describeHolder(path: string): string {
   try {
