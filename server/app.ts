@@ -14,12 +14,14 @@ import { bindHealth, type HealthChecks } from '#http/health.ts';
 import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics } from '#http/metrics.ts';
 import { writePlainError } from '#http/plain-errors.ts';
-import { bindRequestLog, pathOf } from '#http/request-log.ts';
+import { bindRequestEnds, type RequestEnds } from '#http/request-end.ts';
+import { logRequests, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { writeNativeError } from '#native/errors.ts';
 import { bindNative } from '#native/routes.ts';
 import { bindOci } from '#oci/bind.ts';
 import { ociErrorWriter } from '#oci/errors.ts';
+import { bindQuickPulls } from '#oci/quick-pull.ts';
 import { bindToken } from '#oci/token-endpoint.ts';
 
 export type AppOptions = {
@@ -58,12 +60,15 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
     const writeError = findSurface(pathOf(request.url))?.writeError ?? writePlainError;
     return writeError(failure, request, reply);
   });
-  bindRequestLog(app, platform.log);
+  const ends: RequestEnds = [logRequests(platform.log)];
+  bindRequestEnds(app, ends);
   bindJsonBody(app);
   bindHealth(app, checks);
-  bindMetrics(app, platform, { site, token, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
+  bindMetrics(app, platform, { site, token, ends, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
   for (const surface of surfaces) surface.bind(app);
   await app.ready();
+  // Behind a proxy a request's address and host are Fastify's to find out.
+  if (site.trustedProxies.length === 0) bindQuickPulls(app.server, platform, ends);
   return app;
 }
 

@@ -17,8 +17,11 @@ export function bindHealth(app: FastifyInstance, checks: HealthChecks): void {
     isClosing = true;
   });
 
-  app.get('/healthz', async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'ok' }));
-  app.get('/readyz', async (_request, reply) => {
+  const config = { isProbe: true };
+  app.get('/healthz', { config }, async (_request, reply) =>
+    reply.header('cache-control', 'no-store').send({ status: 'ok' }),
+  );
+  app.get('/readyz', { config }, async (_request, reply) => {
     const now = performance.now();
     if (!last || now - last.at > cacheMs) last = { at: now, answer: askAll(checks) };
     const checked = await last.answer;

@@ -1,14 +1,18 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Failure } from '#core/failure.ts';
 import { type Measurements, measure } from '#core/measurements.ts';
 import type { Platform } from '#core/platform.ts';
 import { regionOf } from './peer.ts';
-import { onRequestEnd, pathOf } from './request-log.ts';
+import type { RequestEnd, RequestEnds } from './request-end.ts';
+import { pathOf } from './request-log.ts';
 import { isSameSecret } from './secret.ts';
 import { isInRanges, isLoopback, type Site } from './site.ts';
 
 export type MetricsOptions = {
+  /** Where requests are told of when they are over. */
+  ends: RequestEnds;
   site: Site;
   /** What `/metrics` wants as Bearer; without one only this machine may read. */
   token: string | undefined;
@@ -20,10 +24,10 @@ export type MetricsOptions = {
 export function bindMetrics(app: FastifyInstance, platform: Platform, options: MetricsOptions): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'lading_' });
-  countRequests(app, platform, registry, options.nameSurface);
+  options.ends.push(countRequests(platform, registry, options.nameSurface));
   const gauges = newGauges(registry);
 
-  app.get('/metrics', async (request, reply) => {
+  app.get('/metrics', { config: { isProbe: true } }, async (request, reply) => {
     requireReader(request, options);
     const measured = await measure(platform);
     for (const [key, gauge] of gauges) gauge.set(measured[key]);
@@ -48,11 +52,10 @@ function newGauges(registry: Registry): ReadonlyMap<keyof Measurements, Gauge> {
 }
 
 function countRequests(
-  app: FastifyInstance,
   platform: Platform,
   registry: Registry,
   nameSurface: (path: string) => string,
-): void {
+): (end: RequestEnd) => void {
   const registers = [registry];
   const labelNames = ['surface', 'route', 'method', 'status', 'region'] as const;
   const seconds = new Histogram({
@@ -68,36 +71,31 @@ function countRequests(
   const pulls = new Counter({ name: 'lading_pulls_total', help: 'Manifests pulled.', registers });
   const traffic = newTrafficMeter();
 
-  onRequestEnd(app, (request, reply) => {
-    const path = pathOf(request.url);
-    const { statusCode } = reply.raw;
-    const region = regionOf(platform, request).slug;
-    const route = request.routeOptions.url ?? 'none';
-    const labels = { surface: nameSurface(path), route, method: request.method, status: statusCode, region };
-    seconds.observe(labels, reply.elapsedTime / 1000);
-    const { bytesIn, bytesOut } = traffic(request, reply);
+  return (end) => {
+    const path = pathOf(end.url);
+    const { method, status, route = 'none' } = end;
+    const region = regionOf(platform, end).slug;
+    seconds.observe({ surface: nameSurface(path), route, method, status, region }, end.ms / 1000);
+    const { bytesIn, bytesOut } = traffic(end.socket);
     received.inc(bytesIn);
     sent.inc(bytesOut);
     if (isManifest.test(path)) {
-      if (request.method === 'PUT' && statusCode === 201) pushes.inc();
-      if (request.method === 'GET' && statusCode === 200) pulls.inc();
+      if (method === 'PUT' && status === 201) pushes.inc();
+      if (method === 'GET' && status === 200) pulls.inc();
     }
-  });
+  };
 }
 
 const isManifest = /^\/v2\/.+\/manifests\/[^/]+$/;
 
 /** Bytes on the wire since the connection's last request, which no header and no stream counts as truly. */
 function newTrafficMeter() {
-  const counted = new WeakMap<object, { read: number; written: number }>();
-  return ({ raw: { socket } }: FastifyRequest, _reply: FastifyReply) => {
-    const { bytesRead = 0, bytesWritten = 0 } = socket ?? {};
+  const counted = new WeakMap<Socket, { read: number; written: number }>();
+  return (socket: Socket) => {
+    const { bytesRead: read, bytesWritten: written } = socket;
     const before = counted.get(socket) ?? { read: 0, written: 0 };
-    counted.set(socket, { read: bytesRead, written: bytesWritten });
-    return {
-      bytesIn: Math.max(0, bytesRead - before.read),
-      bytesOut: Math.max(0, bytesWritten - before.written),
-    };
+    counted.set(socket, { read, written });
+    return { bytesIn: Math.max(0, read - before.read), bytesOut: Math.max(0, written - before.written) };
   };
 }
 

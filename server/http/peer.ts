@@ -25,8 +25,8 @@ export function addressOf({ ip }: { ip: string | undefined }): string {
 }
 
 /** The region whose host was asked for; any other host is the first region. */
-export function regionOf({ config }: Platform, request: FastifyRequest): Region {
-  const host = request.host?.toLowerCase();
+export function regionOf({ config }: Platform, asked: { host: string | undefined }): Region {
+  const host = asked.host?.toLowerCase();
   const region = config.regions.find((one) => one.host === host) ?? config.regions[0];
   if (!region) throw new Error('There is no region: the configuration always has one.');
   return region;

@@ -40,6 +40,23 @@ export async function authenticateForUpload(
   return { actor, isExpired };
 }
 
+/**
+ * The live actor of a good access token; undefined for everything else, good or bad. Refuses and counts nothing: that is
+ * for `authenticate`, which must be asked then.
+ */
+export async function recognise(
+  platform: Platform,
+  { headers, address, region }: Presented,
+): Promise<Actor | undefined> {
+  const credentials = parseAuthorization(headers.authorization);
+  if (credentials.scheme !== 'bearer' || !isAccessToken(credentials.secret)) return undefined;
+  const verified = await verifyAccessToken(platform, region, credentials.secret);
+  if (!verified || verified.isExpired || verified.claims.sub === '') return undefined;
+  const { sub, gen, jti, access } = verified.claims;
+  const actor = await findActorById(platform, sub, gen);
+  return actor && { ...actor, access, holder: jti, address };
+}
+
 export async function signIn(platform: Platform, presented: Presented, { orExpired = false } = {}): Promise<SignIn> {
   const credentials = parseAuthorization(presented.headers.authorization);
   if (credentials.scheme === 'none') {

@@ -37,10 +37,15 @@ export async function openExchange(
       ? (await authenticateForUpload(platform, presented)).actor
       : await authenticate(platform, presented);
   noteRequest(request, {
-    actor: actor.name === '' ? actor.kind : `${actor.kind} ${actor.name}`,
+    actor: describeActor(actor),
     ...('name' in route && { repository: route.name }),
   });
   return { platform, request, reply, region, actor };
+}
+
+/** For the log. */
+export function describeActor({ kind, name }: Actor): string {
+  return name === '' ? kind : `${kind} ${name}`;
 }
 
 export function openFor(

@@ -2,7 +2,7 @@ import { type Digest, isDigest, parseDigest } from '#core/digest.ts';
 import { Failure } from '#core/failure.ts';
 import { manifestBytesMax } from '#core/manifest-document.ts';
 import { pushManifest } from '#core/manifest-push.ts';
-import { deleteManifest, getManifest, manifestUnknown } from '#core/manifests.ts';
+import { deleteManifest, getManifest, manifestUnknown, type StoredManifest } from '#core/manifests.ts';
 import { isTagName, parseTagName, type TagName } from '#core/names.ts';
 import { requireRepository } from '#core/registry-access.ts';
 import { deleteTag, type TagCondition } from '#core/tags.ts';
@@ -21,16 +21,20 @@ export async function sendManifest({ platform, actor, region, request, reply }: 
   const isHead = request.method === 'HEAD';
   const query = { region, name, reference, withBytes: !isHead };
   const manifest = await getManifest(platform, actor, query);
-  reply.headers({
-    'Docker-Content-Digest': manifest.digest,
-    ETag: `"${manifest.digest}"`,
-    'Cache-Control': isDigest(reference) ? 'private, max-age=31536000, immutable' : 'no-cache',
-    'Content-Type': manifest.mediaType,
-    'X-Content-Type-Options': 'nosniff',
-  });
+  reply.headers(describeManifest(manifest, reference));
   if (matchesEtag(request.headers['if-none-match'], manifest.digest)) return reply.code(304).send();
   reply.header('Content-Length', String(manifest.size));
   return isHead ? reply.send() : reply.send(manifest.bytes);
+}
+
+export function describeManifest({ digest, mediaType }: StoredManifest, reference: string): Record<string, string> {
+  return {
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
+    'Cache-Control': isDigest(reference) ? 'private, max-age=31536000, immutable' : 'no-cache',
+    'Content-Type': mediaType,
+    'X-Content-Type-Options': 'nosniff',
+  };
 }
 
 /** PUT of a manifest (end-7a), or of one by digest with tags (end-7b). */
