@@ -24,8 +24,10 @@ export function parseRange(header: string | undefined, size: number): RangeAnswe
     else if (specs.length === 1) return { kind: 'unsatisfiable' };
   }
   if (parts.length === 0) return { kind: 'unsatisfiable' };
-  // Dropping one of several parts would shift the others: then the whole is safer.
-  return parts.length === specs.length ? { kind: 'parts', parts } : { kind: 'whole' };
+  // Dropping one of several parts would shift the others: then the whole is safer. Parts that overlap so much that they
+  // are more than the whole are somebody's attempt to be sent a blob 64 times.
+  const asked = parts.reduce((sum, { start, end }) => sum + end - start + 1, 0);
+  return parts.length === specs.length && asked <= size ? { kind: 'parts', parts } : { kind: 'whole' };
 }
 
 function toRange(first: string, last: string, size: number): ByteRange | undefined {

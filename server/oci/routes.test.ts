@@ -257,6 +257,16 @@ test('a wrong method on a known path is 405 with Allow; an unknown path is 404; 
   }
 });
 
+test('a path that cannot be decoded is refused in the form that clients read', async (t) => {
+  const { owner } = await openRegistry(t);
+  for (const url of ['/v2/acme/%/tags/list', '/v2/%zz', '/v2/acme/app/manifests/%E2%82']) {
+    const answer = await owner('GET', url);
+    assert.equal(answer.status, 400, url);
+    assert.ok(errorsOf(answer));
+    assert.equal(answer.headers['docker-distribution-api-version'], 'registry/2.0');
+  }
+});
+
 // A router that decodes would answer under other spellings of the prefix, past whatever a proxy allows by path.
 test('the prefix is /v2 and nothing that decodes to it', async (t) => {
   const { owner } = await openRegistry(t);
