@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Dockerd, startDockerd } from '../servers/dockerd.ts';
+import { startLading } from '../servers/lading.ts';
 import { sha256 } from './image.ts';
 import { digestOf, makePublicRegistry, makeToken, useLading } from './suite.ts';
 
@@ -137,4 +138,16 @@ test('docker pulls from a public registry without login', async () => {
   await docker('pull', '-q', ref);
   await bench.refused('docker', ['push', ref]);
   await bench.refused('docker', ['pull', suite.ref('hello:v1')]);
+});
+
+test('the lines that the first start prints can be pasted: they log in, tag and push', async (t) => {
+  const { bench } = suite;
+  const fresh = await startLading({ env: { LADING_BOOTSTRAP_KEY: '' } });
+  t.after(() => fresh.stop());
+  const lines = fresh.child.output().match(/^ +.*\bdocker (login|tag|push) .*$/gm) ?? [];
+  assert.equal(lines.length, 3, fresh.child.output());
+  await build('alpine:latest');
+  for (const line of lines) await bench.run('sh', ['-c', line]);
+  await docker('rmi', `${fresh.host}/default/alpine:latest`);
+  await docker('pull', '-q', `${fresh.host}/default/alpine:latest`);
 });
