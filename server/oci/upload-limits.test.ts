@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { doomLateWriters } from '#core/objects.ts';
+import { doomLateWriters, renewWriters } from '#core/objects.ts';
 import { createRegistry, deleteRegistry, updateRegistry } from '#core/registries.ts';
 import { regenerateToken, revokeToken, updateToken } from '#core/token-changes.ts';
 import { createToken, type TokenInput } from '#core/tokens.ts';
@@ -133,20 +133,20 @@ test('a mount into another registry is charged there, and refused where it does 
   assert.equal((await mount()).status, 201);
 });
 
-/** A PUT whose last byte is still to come. */
-async function beginPut(registry: Registry, port: number, secret: string, repository: string, body: string) {
+/** A PUT whose last byte, or bytes, are still to come. */
+async function beginPut(registry: Registry, port: number, secret: string, repository: string, body: string, left = 1) {
   const { platform, ask } = registry;
   const asker = withAuthorization(ask, bearer(secret));
   const location = await startSession(asker, repository);
   const wire = await openWire({ ...registry, team: { ...registry.team, secret } }, port);
   wire.head(`PUT ${location}?digest=${sha256(body)}`, [`Content-Length: ${body.length}`]);
-  wire.write(body.slice(0, -1));
+  wire.write(body.slice(0, -left));
   for (;;) {
     const rows = await platform.db.selectFrom('objects').select('key').where('state', '=', 'writing').execute();
-    if (rows.length > 0) break;
+    if (rows.length > 0 && platform.local.writers.size > 0) break;
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return { wire, location, asker, end: () => wire.write(body.slice(-1)) };
+  return { wire, end: () => wire.write(body.slice(-left)) };
 }
 
 async function newToken({ platform, team }: Registry, input: Partial<TokenInput> = {}) {
@@ -256,12 +256,22 @@ test('a writer that the janitor gave up is told so, and its bytes become nothing
   const registry = await openRegistry(t);
   const { owner, platform, team } = registry;
   const port = await listen(registry);
-  const { wire, end } = await beginPut(registry, port, team.secret, 'acme/app', 'stalled for too long');
-  platform.clock.advance(6 * 60_000);
-  assert.equal(await doomLateWriters(platform), 1);
-  end();
-  const answer = await wire.answer();
-  assert.equal(answer.status, 503);
-  assert.equal((await owner('HEAD', `/v2/acme/app/blobs/${sha256('stalled for too long')}`)).status, 404);
+  const giveUp = async () => {
+    platform.clock.advance(6 * 60_000);
+    assert.equal(await doomLateWriters(platform), 1);
+  };
+  const unaware = await beginPut(registry, port, team.secret, 'acme/app', 'stalled for too long');
+  await giveUp();
+  unaware.end();
+  assert.equal((await unaware.wire.answer()).status, 503);
+  const aware = await beginPut(registry, port, team.secret, 'acme/app', 'stalled, and still far from its end', 10);
+  await giveUp();
+  await renewWriters(platform);
+  // One more byte is enough: the rest need not even be sent.
+  aware.wire.write('x');
+  assert.equal((await aware.wire.answer()).status, 503);
+  for (const content of ['stalled for too long', 'stalled, and still far from its end']) {
+    assert.equal((await owner('HEAD', `/v2/acme/app/blobs/${sha256(content)}`)).status, 404);
+  }
   assert.deepEqual(await usageOf(registry), { size: 0, reserved: 0 });
 });
