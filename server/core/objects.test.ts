@@ -4,12 +4,13 @@ import type { KyselyPlugin } from 'kysely';
 import { findBroken } from '#test/invariants.ts';
 import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
 import { digestOf } from './digest.ts';
+import { newLocalState } from './local-state.ts';
 import type { RepositoryName } from './names.ts';
 import { doomLateWriters, renewWriters } from './objects.ts';
 import { getRegion } from './regions.ts';
 import { ensureRepository, openRepository } from './registry-access.ts';
 import { finishUpload } from './upload-finish.ts';
-import { appendChunk, startUpload } from './uploads.ts';
+import { appendChunk, cancelUpload, renewUploads, startUpload } from './uploads.ts';
 
 const minuteMs = 60_000;
 
@@ -27,6 +28,18 @@ const bodyOf = (text: string) => {
   }
   return { bytes: send(), length: text.length };
 };
+
+test('a process forgets the running hashes of uploads that another one ended', async (t) => {
+  const { platform, actor, repository } = await open(t);
+  const [{ id: ended }, { id: running }] = [
+    await startUpload(platform, actor, repository),
+    await startUpload(platform, actor, repository),
+  ];
+  for (const id of [ended, running]) await appendChunk(platform, actor, repository, id, { body: bodyOf('first') });
+  await cancelUpload({ ...platform, local: newLocalState() }, actor, repository, ended);
+  await renewUploads(platform);
+  assert.deepEqual([...platform.local.uploadHashes.keys()], [running]);
+});
 
 /** The same database, until it is gone. */
 function withBreakingDatabase(platform: TestPlatform): { breaking: TestPlatform; breakDatabase: () => void } {

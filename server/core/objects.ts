@@ -118,17 +118,21 @@ async function doomWriting(platform: Platform, key: string, { lateSince }: { lat
 }
 
 /** Each minute: says that this process still writes what it writes. What it lost meanwhile, it stops writing. */
-export async function renewWriters({ db, now, local }: Platform): Promise<void> {
+export async function renewWriters(platform: Platform): Promise<void> {
+  const { local } = platform;
   const keys = [...local.writers];
   for (let i = 0; i < keys.length; i += 500) {
     const batch = keys.slice(i, i + 500);
-    const renewed = await db
-      .updateTable('objects')
-      .set({ writer_until: now() + writerMs })
-      .where('key', 'in', batch)
-      .where('state', '=', 'writing')
-      .returning('key')
-      .execute();
+    // In `transact`: it locks many rows in whatever order, and may meet a finish that seals two of them.
+    const renewed = await transact(platform, ({ db, now }) =>
+      db
+        .updateTable('objects')
+        .set({ writer_until: now() + writerMs })
+        .where('key', 'in', batch)
+        .where('state', '=', 'writing')
+        .returning('key')
+        .execute(),
+    );
     const alive = new Set(renewed.map((row) => row.key));
     for (const key of batch) if (!alive.has(key)) local.writers.delete(key);
   }
@@ -189,15 +193,7 @@ export async function shareObject({ db }: Platform, key: string): Promise<boolea
 /** The remover: up to a hundred doomed objects whose time has come. Answers how many it took on. */
 export async function removeDoomed(platform: Platform): Promise<number> {
   const { db, now, blobs, log } = platform;
-  const rows = await db
-    .selectFrom('objects')
-    .select(['key', 'forget_after'])
-    .where('state', '=', 'doomed')
-    .where('remove_after', '<=', now())
-    .where(({ not, exists, selectFrom }) => not(exists(selectFrom('holds').select('id').where('until', '>', now()))))
-    .orderBy('remove_after')
-    .limit(100)
-    .execute();
+  const rows = await transact(platform, findRemovable);
   for (const row of rows) {
     try {
       await blobs.remove(row.key);
@@ -212,6 +208,19 @@ export async function removeDoomed(platform: Platform): Promise<number> {
     }
   }
   return rows.length;
+}
+
+/** In a transaction: what it has read is durable, so no power cut brings back the use of an object that is gone. */
+async function findRemovable({ db, now }: Platform) {
+  return db
+    .selectFrom('objects')
+    .select(['key', 'forget_after'])
+    .where('state', '=', 'doomed')
+    .where('remove_after', '<=', now())
+    .where(({ not, exists, selectFrom }) => not(exists(selectFrom('holds').select('id').where('until', '>', now()))))
+    .orderBy('remove_after')
+    .limit(100)
+    .execute();
 }
 
 async function forgetRemoved({ db, now }: Platform, row: { key: string; forget_after: number | null }): Promise<void> {

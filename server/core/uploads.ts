@@ -209,15 +209,32 @@ export async function whileActive<T>({ local }: Platform, id: string, work: () =
   }
 }
 
+const renewalBatch = 500;
+
 /** Each minute, beside `renewWriters`. */
-export async function renewUploads({ db, now, local }: Platform): Promise<void> {
-  const ids = [...local.activeUploads.keys()];
-  for (let i = 0; i < ids.length; i += 500) {
-    await db
-      .updateTable('uploads')
-      .set({ expires_at: now() + idleMs })
-      .where('id', 'in', ids.slice(i, i + 500))
-      .execute();
+export async function renewUploads(platform: Platform): Promise<void> {
+  const ids = [...platform.local.activeUploads.keys()];
+  for (let i = 0; i < ids.length; i += renewalBatch) {
+    // Two replicas may renew the same uploads, each in its order.
+    await transact(platform, ({ db, now }) =>
+      db
+        .updateTable('uploads')
+        .set({ expires_at: now() + idleMs })
+        .where('id', 'in', ids.slice(i, i + renewalBatch))
+        .execute(),
+    );
+  }
+  await forgetEndedUploads(platform);
+}
+
+/** Hashes of uploads that another replica ended would stay for ever. */
+async function forgetEndedUploads({ db, local }: Platform): Promise<void> {
+  const ids = [...local.uploadHashes.keys()];
+  for (let i = 0; i < ids.length; i += renewalBatch) {
+    const batch = ids.slice(i, i + renewalBatch);
+    const rows = await db.selectFrom('uploads').select('id').where('id', 'in', batch).execute();
+    const alive = new Set(rows.map((row) => row.id));
+    for (const id of batch) if (!alive.has(id)) local.uploadHashes.delete(id);
   }
 }
 

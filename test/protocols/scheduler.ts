@@ -64,14 +64,28 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
     hasOneWriter && task.isWaitingForWriter && [...tasks].some((other) => other !== task && other.isInTransaction);
   const isMoving = (task: Task) => !task.resume && !isBlocked(task);
 
+  // On SQLite everything but files is done when the event loop comes round. A server answers when it likes, and spinning
+  // would take from it the processor that it needs.
+  let wake = () => {};
+  const moved = () =>
+    hasOneWriter
+      ? setImmediate()
+      : new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, lockGuessMs);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+
   async function settle(): Promise<void> {
     const began = performance.now();
     for (;;) {
-      await setImmediate();
+      await moved();
       const moving = [...tasks].filter(isMoving);
       const waitedMs = performance.now() - began;
       if (moving.length === 0) return;
-      if (!hasOneWriter && waitedMs > lockGuessMs && moving.length < tasks.size) return;
+      if (!hasOneWriter && waitedMs >= lockGuessMs && moving.length < tasks.size) return;
       if (waitedMs > stuckMs)
         throw new Error(`Stuck: ${moving.map((task) => `${task.name} at ${task.at}`).join('; ')}`);
     }
@@ -88,6 +102,7 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
       const end = () => {
         task.isDone = true;
         tasks.delete(task);
+        wake();
       };
       work(task).catch(fail).finally(end);
       return task;
@@ -99,6 +114,7 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
       if (task.credit-- > 0) return;
       await new Promise<void>((resolve) => {
         task.resume = resolve;
+        wake();
       });
       check();
     },
