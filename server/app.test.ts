@@ -8,6 +8,8 @@ import { basic, openOci, withAuthorization } from '#test/oci-client.ts';
 import { openTestPlatform, seedTeam } from '#test/platform.ts';
 import { buildApp } from './app.ts';
 
+type Line = [level: string, fields: Record<string, unknown>, message: string];
+
 test('a path that is nobody’s is 404, with a sentence', async (t) => {
   const { ask } = await openOci(t);
   for (const method of ['GET', 'POST', 'DELETE']) {
@@ -38,7 +40,7 @@ test('a name of 2,000 characters reaches its handler', async (t) => {
 });
 
 test('a bug is answered without a word of it, and logged once with the request’s id', async (t) => {
-  const lines: [string, Record<string, unknown>, string][] = [];
+  const lines: Line[] = [];
   const platform = await openTestPlatform(t, { log: logInto(lines) });
   const team = await seedTeam(platform, 'acme');
   const blobs = { ...platform.blobs, write: () => Promise.reject(new Error('secret path /srv/x')) };
@@ -56,7 +58,7 @@ test('a bug is answered without a word of it, and logged once with the request�
 });
 
 test('each request has one line with who, where, what and how long, and nothing secret in it', async (t) => {
-  const lines: [string, Record<string, unknown>, string][] = [];
+  const lines: Line[] = [];
   const platform = await openTestPlatform(t, { log: logInto(lines) });
   const team = await seedTeam(platform, 'acme');
   const address = await listen(t, await buildApp(platform));
@@ -74,8 +76,21 @@ test('each request has one line with who, where, what and how long, and nothing 
   assert.ok(!JSON.stringify(lines).includes(team.secret));
 });
 
+test('probes leave no line while all is well', async (t) => {
+  const lines: Line[] = [];
+  const platform = await openTestPlatform(t, { log: logInto(lines) });
+  const address = await listen(t, await buildApp(platform, { checks: {} }));
+  for (const path of ['/healthz', '/readyz', '/metrics', '/nothing']) await fetch(address + path);
+  await ended(() => lines.some(([, , text]) => text.endsWith('/nothing')));
+  const logged = lines.filter(([level, , text]) => level !== 'debug' && text.startsWith('GET'));
+  assert.deepEqual(
+    logged.map(([level, , text]) => [level, text]),
+    [['info', 'GET /nothing']],
+  );
+});
+
 test('a client that goes away in the middle still has its line', async (t) => {
-  const lines: [string, Record<string, unknown>, string][] = [];
+  const lines: Line[] = [];
   const platform = await openTestPlatform(t, { log: logInto(lines) });
   const team = await seedTeam(platform, 'acme');
   const app = await buildApp(platform);
@@ -119,11 +134,11 @@ test('connections are kept longer than Go keeps them, and uploads may take any t
   assert.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= 60_000);
 });
 
-function logInto(lines: [string, Record<string, unknown>, string][]): Log {
+function logInto(lines: Line[]): Log {
   const at = (level: string) => (fields: object, message: string) => {
     lines.push([level, fields as Record<string, unknown>, message]);
   };
-  return { debug: () => {}, info: at('info'), warn: at('warn'), error: at('error') };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
 async function listen(t: Scope, app: FastifyInstance): Promise<string> {

@@ -13,6 +13,8 @@ export type RequestEnd = {
   route: string | undefined;
   /** The path holds a secret: only the route's pattern may be shown. */
   hidesPath: boolean;
+  /** Asked by machines every few seconds. */
+  isProbe?: boolean;
   address: string;
   host: string | undefined;
   notes: RequestNotes;
@@ -29,6 +31,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The path holds a secret: only the route's pattern is logged. */
     hidesPath?: boolean;
+    /** Asked by machines every few seconds: worth a line only while one looks for something. */
+    isProbe?: boolean;
   }
 }
 
@@ -47,6 +51,7 @@ export function bindRequestEnds(app: FastifyInstance, ends: RequestEnds): void {
         url: request.url,
         route,
         hidesPath: config.hidesPath ?? false,
+        isProbe: config.isProbe ?? false,
         address: addressOf(request),
         host: request.host,
         notes: notesOf(request),

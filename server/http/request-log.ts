@@ -3,11 +3,18 @@ import type { RequestEnd } from './request-end.ts';
 
 /** One line for each request, at its end. Never a body, a header, or a query: signed links have secrets there. */
 export function logRequests(log: Log): (end: RequestEnd) => void {
-  return ({ id, method, url, route, hidesPath, address, notes, status, isCutOff, ms }) => {
+  return ({ id, method, url, route, hidesPath, isProbe, address, notes, status, isCutOff, ms }) => {
     const fields = { id, address, ...notes, status, ...(isCutOff && { cutOff: true }), ms: Math.round(ms) };
     const path = hidesPath ? (route ?? '') : pathOf(url);
-    log[status >= 500 ? 'error' : 'info'](fields, `${method} ${path}`);
+    log[levelOf(status, isProbe)](fields, `${method} ${path}`);
   };
+}
+
+function levelOf(status: number, isProbe: boolean | undefined): keyof Log {
+  // Said on purpose, and only for a while.
+  if (status === 503) return 'warn';
+  if (status >= 500) return 'error';
+  return isProbe ? 'debug' : 'info';
 }
 
 export function pathOf(url: string): string {

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { welcomeText } from './welcome.ts';
+
+const first = {
+  url: 'https://registry.example.com',
+  registryName: 'default',
+  secret: 'ldg_key_shown_once',
+  keyFile: '/srv/data/bootstrap-key',
+};
+
+test('a terminal is shown the key', () => {
+  assert.match(welcomeText({ ...first, isTerminal: true }), /^ {2}ldg_key_shown_once$/m);
+});
+
+// Whatever else reads the output keeps it: a log collector would have the owner's key for ever.
+test('nothing but a terminal is shown the key, only where it is', () => {
+  const text = welcomeText({ ...first, isTerminal: false });
+  assert.doesNotMatch(text, /ldg_key_shown_once/);
+  assert.match(text, /\/srv\/data\/bootstrap-key/);
+});
+
+test('a key that was given is never shown', () => {
+  for (const isTerminal of [true, false]) {
+    assert.doesNotMatch(welcomeText({ ...first, keyFile: undefined, isTerminal }), /ldg_key_shown_once|bootstrap-key/);
+  }
+});
+
+test('the image is named as clients of the public URL must name it', () => {
+  const text = welcomeText({ ...first, isTerminal: true });
+  assert.match(text, /^ {2}docker push registry\.example\.com\/default\/alpine:latest$/m);
+});
+
+test('a path with blanks, quotes and dollars comes out of the shell as it went in', () => {
+  const keyFile = `/tmp/it's $HOME "here"/bootstrap-key`;
+  const line = welcomeText({ ...first, keyFile, isTerminal: true })
+    .split('\n')
+    .find((one) => one.includes('docker login'));
+  const command = line?.split(' | ')[0]?.replace('cat ', 'printf %s ') ?? '';
+  assert.equal(execFileSync('sh', ['-c', command], { encoding: 'utf8' }), keyFile);
+});
