@@ -5,7 +5,7 @@ import type { RepositoryName, TagName } from '#core/names.ts';
 import { getRegion } from '#core/regions.ts';
 import { content, form, kind, repository, who } from './command.ts';
 import { attempt, head, mount, pull, push, signIn, tokenOf, type UploadForm, upload } from './requests.ts';
-import { type Client, type Content, repositories, type Who } from './world.ts';
+import { type Client, type Content, contentOf, repositories, type Who } from './world.ts';
 
 const oci = 'application/vnd.oci.image';
 const tags = fc.uniqueArray(fc.constantFrom('v1', 'v2', 'latest'), { maxLength: 2 });
@@ -31,7 +31,7 @@ const descriptorOf = ({ bytes, digest }: Content, mediaType = `${oci}.layer.v1.t
 
 async function pushImage(client: Client, input: Image): Promise<void> {
   const { world } = client;
-  const [config, ...layers] = input.layers.map((i) => world.contents[i] as Content);
+  const [config, ...layers] = [...new Set(input.layers.map((i) => contentOf(world, i)))];
   if (!config) return;
   for (const blob of [config, ...layers]) if (!(await bring(client, input, blob))) return;
   const known = [...(world.manifests.get(input.repository) ?? [])];
@@ -98,7 +98,7 @@ async function pullImage(client: Client, input: { who: Who; repository: string; 
 }
 
 type Blob = { who: Who; repository: string; content: number };
-const digestIn = ({ world }: Client, { content }: Blob) => (world.contents[content] as Content).digest;
+const digestIn = ({ world }: Client, { content }: Blob) => contentOf(world, content).digest;
 
 export const imageKinds = {
   pushImage: kind<Image>({
@@ -129,7 +129,7 @@ export const imageKinds = {
     weight: 3,
     input: fc.record({ who, repository, content, form }),
     run: async (client: Client, input: Blob & { form: UploadForm }) => {
-      const blob = client.world.contents[input.content] as Content;
+      const blob = contentOf(client.world, input.content);
       await attempt(() => upload(client, input.who, input.repository, blob, input.form));
     },
   }),

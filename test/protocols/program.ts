@@ -12,7 +12,7 @@ import { imageKinds } from './image-commands.ts';
 import { removalKinds } from './removal-commands.ts';
 import { newRandom, newScheduler, type Task } from './scheduler.ts';
 import { sessionKinds } from './session-commands.ts';
-import { openWorld, startClient, type World } from './world.ts';
+import { contentCount, openWorld, startClient, type World } from './world.ts';
 
 /** Everything that may happen. What comes later (a collection) joins here. */
 const kinds: Readonly<Record<string, Kind<unknown>>> = {
@@ -24,7 +24,16 @@ const kinds: Readonly<Record<string, Kind<unknown>>> = {
 
 /** `times`: so often at once. Doing a thing twice at the same time is where most protocols break. */
 type Command = { kind: string; input: unknown; times: number };
-export type Program = { seed: number; limitBytes: number; parallel: number; commands: Command[] };
+export type Program = {
+  seed: number;
+  limitBytes: number;
+  parallel: number;
+  /** Of how many different blobs there is talk: with two, everybody means the same. */
+  contents: number;
+  /** Kinds left out: a program that does few things does them in ways that one of everything never comes to. */
+  without: string[];
+  commands: Command[];
+};
 
 const command = fc.oneof(
   ...Object.entries(kinds).map(([kind, { weight, input }]) => ({
@@ -38,25 +47,25 @@ export const program: fc.Arbitrary<Program> = fc.record({
   // Some images fit, not all of them.
   limitBytes: fc.integer({ min: 1200, max: 9000 }),
   parallel: fc.integer({ min: 2, max: 8 }),
+  contents: fc.integer({ min: 2, max: contentCount }),
+  without: fc.subarray(Object.keys(kinds)),
   commands: fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
 });
 
 const checkEverySteps = 15;
 
-export async function runProgram(t: Scope, { seed, limitBytes, parallel, commands }: Program): Promise<void> {
+export async function runProgram(t: Scope, program: Program): Promise<void> {
+  const { seed, limitBytes, parallel, contents, without } = program;
   const platform = await openTestPlatform(t);
   const errors: unknown[] = [];
   const random = newRandom(seed);
   const hasOneWriter = platform.engine === 'sqlite';
   const scheduler = newScheduler({ random, hasOneWriter, fail: (error) => errors.push(error) });
-  const world = await openWorld(platform, { scheduler, limitBytes });
+  const world = await openWorld(platform, { scheduler, limitBytes, contents });
+  const commands = program.commands.filter(({ kind }) => !without.includes(kind));
+  const queue = commands.flatMap((command) => Array<Command>(command.times).fill(command));
   try {
-    await runAll(
-      world,
-      commands.flatMap((command) => Array<Command>(command.times).fill(command)),
-      parallel,
-      errors,
-    );
+    await runAll(world, queue, parallel, errors);
     await rest(world);
   } finally {
     await abandon(world);

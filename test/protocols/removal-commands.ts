@@ -10,7 +10,7 @@ import { deleteRepository } from '#core/repository-deletion.ts';
 import { deleteTag } from '#core/tags.ts';
 import { content, kind, repository } from './command.ts';
 import { attempt } from './requests.ts';
-import type { Client, Content } from './world.ts';
+import { type Client, contentOf } from './world.ts';
 
 /** A request of the team's owner to delete something in a repository. */
 async function remove(client: Client, name: string, work: (repository: LiveRepository) => Promise<void>) {
@@ -24,7 +24,7 @@ async function remove(client: Client, name: string, work: (repository: LiveRepos
 }
 
 async function removeBlob(client: Client, input: { repository: string; content: number }): Promise<void> {
-  const { digest } = client.world.contents[input.content] as Content;
+  const { digest } = contentOf(client.world, input.content);
   const end = client.world.promises.deleting(`${input.repository}/`, digest);
   try {
     await remove(client, input.repository, (repository) => {

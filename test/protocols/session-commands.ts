@@ -6,7 +6,7 @@ import { finishUpload } from '#core/upload-finish.ts';
 import { appendChunk, cancelUpload, startUpload } from '#core/uploads.ts';
 import { content, kind, repository, who } from './command.ts';
 import { attempt, bodyOf, committing, type Outcome, open, promising, type Sending } from './requests.ts';
-import type { Client, Content, TestSession, Who } from './world.ts';
+import { type Client, contentOf, type TestSession, type Who } from './world.ts';
 
 async function openSession(client: Client, { who, repository }: { who: Who; repository: string }): Promise<void> {
   const outcome = await attempt(async () => {
@@ -60,7 +60,7 @@ type Patch = { session: number; content: number; sending: Sending; isRanged: boo
 
 async function patch(client: Client, input: Patch): Promise<void> {
   await inSession(client, input.session, async (session) => {
-    const { bytes } = client.world.contents[input.content] as Content;
+    const { bytes } = contentOf(client.world, input.content);
     const start = bytesOf(session).length;
     const range = input.isRanged && bytes.length > 0 ? { start, end: start + bytes.length - 1 } : undefined;
     const outcome = await attempt(async () => {
@@ -82,7 +82,7 @@ type Close = { session: number; last: number | null; isWrong: boolean };
 async function close(client: Client, { session: number, last, isWrong }: Close): Promise<void> {
   await inSession(client, number, async (session, isAlone) => {
     const { who, repository: name } = session;
-    const { bytes } = client.world.contents[last ?? 0] as Content;
+    const { bytes } = contentOf(client.world, last ?? 0);
     const digest = digestOf(Buffer.concat([bytesOf(session), bytes, Buffer.from(isWrong ? 'wrong' : '')]));
     const body = bodyOf(bytes, { isLengthKnown: true, isCut: false });
     const outcome = await attempt(() =>

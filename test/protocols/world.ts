@@ -57,9 +57,12 @@ export const tokenCount = 3;
 const sizes = [0, 1, 90, 150, 210, 280, 330, 400];
 export const contentCount = sizes.length;
 
-export type WorldOptions = { scheduler: Scheduler; limitBytes: number };
+export type WorldOptions = { scheduler: Scheduler; limitBytes: number; contents: number };
 
-export async function openWorld(platform: TestPlatform, { scheduler, limitBytes }: WorldOptions): Promise<World> {
+export async function openWorld(
+  platform: TestPlatform,
+  { scheduler, limitBytes, contents }: WorldOptions,
+): Promise<World> {
   const team = await seedTeam(platform, 'acme');
   await updateRegistry(platform, team.owner, { registry: 'acme', sizeLimitBytes: limitBytes });
   await createRegistry(platform, team.owner, { name: 'depot', sizeLimitBytes: limitBytes });
@@ -78,7 +81,9 @@ export async function openWorld(platform: TestPlatform, { scheduler, limitBytes 
     serves: new Map(),
     hasCrashed: false,
     tokens,
-    contents: sizes.map((size, i) => toContent(Buffer.alloc(size, `${i}`), i === 5 ? 'sha512' : 'sha256')),
+    contents: sizes
+      .slice(-contents)
+      .map((size, i) => toContent(Buffer.alloc(size, `${i}`), i === 5 ? 'sha512' : 'sha256')),
     sessions: [],
     promises: newPromises(),
     manifests: new Map(repositories.map((name) => [name, new Set()])),
@@ -86,6 +91,11 @@ export async function openWorld(platform: TestPlatform, { scheduler, limitBytes 
     loweredLimits: new Set(),
     hashed: new Set(),
   };
+}
+
+/** Of those that this run knows. */
+export function contentOf({ contents }: World, number: number): Content {
+  return contents[number % contents.length] as Content;
 }
 
 export function toContent(bytes: Buffer, algorithm: 'sha256' | 'sha512' = 'sha256'): Content {
