@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import pg from 'pg';
 import { type Database, openDatabase } from '#database/open-database.ts';
 
@@ -45,9 +46,31 @@ export async function makeTestDatabase(t: Scope): Promise<{ url?: string; dataDi
  */
 export async function openTestDatabase(t: Scope): Promise<Database> {
   let database: Database | undefined;
-  t.after(() => database?.close());
-  database = await openDatabase({ ...(await makeTestDatabase(t)), poolSize: 10 });
+  const url = testDatabaseUrl && (emptySchemas.pop() ?? (await makeTestSchema(fileScope, testDatabaseUrl)));
+  t.after(async () => {
+    await database?.close();
+    if (url) await emptySchema(url);
+  });
+  database = await openDatabase({ url, dataDir: url ? '' : makeTestDirectory(t, memoryDirectory), poolSize: 10 });
   return database;
+}
+
+/** Making the tables takes Postgres as long as most tests, so the tests of a file hand them on. */
+const emptySchemas: string[] = [];
+const endings: (() => unknown)[] = [];
+const fileScope: Scope = { after: (work) => endings.push(work) };
+// Out here it is the end of the file; called in a test, it would be that test's end.
+if (testDatabaseUrl !== undefined) after(async () => void (await Promise.all(endings.map((work) => work()))));
+
+async function emptySchema(url: string): Promise<void> {
+  const statement = `do $$ declare name text; begin
+    set local session_replication_role = replica;
+    for name in select tablename from pg_tables
+      where schemaname = current_schema and tablename <> 'schema_migrations'
+    loop execute format('delete from %I', name); end loop;
+  end $$`;
+  await runOnServer(url, statement);
+  emptySchemas.push(url);
 }
 
 /** A schema of its own is a database of its own to everything that does not look for others. */
