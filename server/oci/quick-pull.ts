@@ -38,7 +38,10 @@ function isPlain({ method, url = '', headers }: IncomingMessage): boolean {
     url.includes('/manifests/') &&
     headers['if-none-match'] === undefined &&
     headers['content-length'] === undefined &&
-    headers['transfer-encoding'] === undefined
+    headers['transfer-encoding'] === undefined &&
+    // A proxy that may be trusted says who asks, and of which region: the framework knows which proxies are.
+    headers['x-forwarded-for'] === undefined &&
+    headers['x-forwarded-host'] === undefined
   );
 }
 
