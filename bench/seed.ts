@@ -1,4 +1,5 @@
-import { connect } from './connection.ts';
+import { createHash } from 'node:crypto';
+import { connect, headerOf, requestHead } from './connection.ts';
 import { eachOf, pushManifest, repositoryOf } from './push.ts';
 import type { Server } from './servers.ts';
 
@@ -11,6 +12,25 @@ export function emptyIndex(note: string): { type: string; body: string } {
 }
 
 export type SeedItem = { repository: string; reference: string; note: string };
+
+/** How many tags one PUT may set here: the distribution spec asks for ten where it can be done at all. */
+export async function tagsPerPush(server: Server): Promise<number> {
+  const connection = await connect(server.port);
+  const { type, body } = emptyIndex('probe');
+  const path = `/v2/${repositoryOf(server, 'probe')}/manifests/${digestOf(body)}?tag=probe`;
+  const head = requestHead('PUT', path, {
+    ...server.seedHeaders,
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(body),
+  });
+  const reply = await connection.send(Buffer.concat([head, Buffer.from(body)]), 'keep');
+  connection.close();
+  return reply.status === 201 && headerOf(reply, 'oci-tag') !== undefined ? 10 : 1;
+}
+
+export function digestOf(body: string): string {
+  return `sha256:${createHash('sha256').update(body).digest('hex')}`;
+}
 
 /** Pushes one manifest for each item. False if the time was over before: then the peer is left out from there on. */
 export async function seedManifests(server: Server, items: Iterable<SeedItem>, untilMs: number): Promise<boolean> {
