@@ -10,7 +10,7 @@ import { type IndexEntry, type Layer, parseContent } from './manifest-content.ts
 import { deleteManifest } from './manifests.ts';
 import { type Order, type Page, type PageInput, readPage, toSearchPattern } from './page.ts';
 import type { Platform } from './platform.ts';
-import { getRepository, openOwnRepository, type RepositoryAddress } from './repositories.ts';
+import { openOwnRepository, type RepositoryAddress, seeRepository } from './repositories.ts';
 import type { ManifestRow } from './schema.ts';
 
 export type Image = {
@@ -90,10 +90,10 @@ export async function listImages(
   address: RepositoryAddress,
   { search, withAttachments = false, ...page }: ImageQuery,
 ): Promise<Page<Image>> {
-  const repository = await getRepository(platform, actor, address);
+  const repository = await seeRepository(platform, actor, address);
   let query = platform.db.selectFrom('manifests').select(columns).where('repository_id', '=', repository.id);
   if (!withAttachments) query = query.where('subject', 'is', null).where(isNoCosignAttachment);
-  if (search) query = query.where(matches(toSearchPattern(search)));
+  if (search) query = query.where(matches(repository.id, toSearchPattern(search)));
   const { items, nextCursor } = await readPage(query, newestFirst, page, (row) => row);
   return { items: await toImages(platform, repository, items), nextCursor };
 }
@@ -105,7 +105,7 @@ export async function getImage(
   address: RepositoryAddress,
   digest: Digest,
 ): Promise<Image> {
-  const repository = await getRepository(platform, actor, address);
+  const repository = await seeRepository(platform, actor, address);
   const row = await platform.db
     .selectFrom('manifests')
     .select(columns)
@@ -117,16 +117,19 @@ export async function getImage(
   throw new Failure('not_found', `There is no image ${digest} in this repository.`, { about: 'manifest' });
 }
 
-/** Cosign keeps signatures under tags that belong to their subject. An ordinary tag makes an image of one all the same. */
+/**
+ * Cosign keeps signatures under tags that belong to their subject. An ordinary tag makes an image of one all the same.
+ * Scalar subqueries with a limit: of an `exists` Postgres makes a hash of all tags, for a page of fifty.
+ */
 const isNoCosignAttachment = sql<SqlBool>`(
-  not exists (select 1 from tags as t
-    where t.repository_id = manifests.repository_id and t.digest = manifests.digest and t.belongs_to is not null)
-  or exists (select 1 from tags as t
-    where t.repository_id = manifests.repository_id and t.digest = manifests.digest and t.belongs_to is null))`;
+  (select 1 from tags as t where t.repository_id = manifests.repository_id and t.digest = manifests.digest
+    and t.belongs_to is null limit 1) is not null
+  or (select 1 from tags as t where t.repository_id = manifests.repository_id and t.digest = manifests.digest
+    limit 1) is null)`;
 
-const matches = (pattern: string) => sql<SqlBool>`(manifests.digest like ${pattern} escape '\\' or exists (
-  select 1 from tags as t where t.repository_id = manifests.repository_id and t.digest = manifests.digest
-    and lower(t.name) like ${pattern} escape '\\'))`;
+const matches = (repositoryId: string, pattern: string) => sql<SqlBool>`(
+  manifests.digest like ${pattern} escape '\\' or manifests.digest in (
+    select t.digest from tags as t where t.repository_id = ${repositoryId} and lower(t.name) like ${pattern} escape '\\'))`;
 
 /** A fixed number of queries, however long the page. */
 async function toImages(platform: Platform, repository: Repository, rows: readonly Row[]): Promise<Image[]> {

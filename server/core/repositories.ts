@@ -64,6 +64,18 @@ export async function getRepository(
   throw repositoryUnknown(repository);
 }
 
+/** A repository whose content is asked for: what `getRepository` finds, without what it costs to show. */
+export async function seeRepository(
+  platform: Platform,
+  actor: Actor,
+  { registry, repository }: RepositoryAddress,
+): Promise<{ id: string; registryId: string }> {
+  const { id: registryId } = await getRegistry(platform, actor, registry);
+  const row = await listed(platform, registryId).select('id').where('name', '=', repository).executeTakeFirst();
+  if (row) return { id: row.id, registryId };
+  throw repositoryUnknown(repository);
+}
+
 /**
  * A repository to change, for an actor who may do so. Throws `denied`, `not_found`, and `conflict` while its registry is
  * being deleted.
@@ -77,8 +89,9 @@ export async function openOwnRepository(
   requirePermission(actor, permission);
   const registry = await findOwnRegistry(platform, actor, address.registry);
   requireCovered(actor, registry.projectId, 'change what is in a registry outside them');
-  const row = await selectRepositories(platform, registry.id)
-    .where('repositories.name', '=', address.repository)
+  const row = await listed(platform, registry.id)
+    .select(['id', 'name'])
+    .where('name', '=', address.repository)
     .executeTakeFirst();
   if (!row) throw repositoryUnknown(address.repository);
   if (registry.state === 'deleting') throw beingDeleted(registry.name);
@@ -92,21 +105,26 @@ function repositoryUnknown(name: string): Failure {
   });
 }
 
-function selectRepositories({ db }: Platform, registryId: string): SelectQueryBuilder<Schema, 'repositories', Row> {
+function selectRepositories(platform: Platform, registryId: string): SelectQueryBuilder<Schema, 'repositories', Row> {
+  return listed(platform, registryId).selectAll().select(newestConfigType.as('config_media_type'));
+}
+
+function listed({ db }: Platform, registryId: string) {
   return db
     .selectFrom('repositories')
-    .selectAll()
-    .select(newestConfigType.as('config_media_type'))
     .where('registry_id', '=', registryId)
     .where('state', '=', 'live')
     .where(sql<SqlBool>`exists (select 1 from manifests as m where m.repository_id = repositories.id)`);
 }
 
-/** Signatures under a cosign tag are newer than what they sign, and say nothing about what the repository holds. */
+/**
+ * Signatures under a cosign tag are newer than what they sign, and say nothing about what the repository holds. A scalar
+ * subquery with a limit, as in `images.ts`: it is asked for the newest manifests alone.
+ */
 const newestConfigType = sql<string | null>`(
   select m.config_media_type from manifests as m
-  where m.repository_id = repositories.id and exists (select 1 from tags as t
-    where t.repository_id = m.repository_id and t.digest = m.digest and t.belongs_to is null)
+  where m.repository_id = repositories.id and (select 1 from tags as t
+    where t.repository_id = m.repository_id and t.digest = m.digest and t.belongs_to is null limit 1) is not null
   order by m.pushed_at desc, m.digest desc limit 1)`;
 
 const helmConfigType = 'application/vnd.cncf.helm.config.v1+json';

@@ -5,7 +5,7 @@ import type { Actor } from './actors.ts';
 import type { TagName } from './names.ts';
 import { type Order, type Page, type PageInput, readPage, type Sort, toSearchPattern } from './page.ts';
 import type { Platform } from './platform.ts';
-import { getRepository, openOwnRepository, type RepositoryAddress } from './repositories.ts';
+import { openOwnRepository, type RepositoryAddress, seeRepository } from './repositories.ts';
 import type { TagRow } from './schema.ts';
 import { deleteTag } from './tags.ts';
 
@@ -29,7 +29,7 @@ export async function listTags(
   address: RepositoryAddress,
   { search, sort, ...page }: TagQuery,
 ): Promise<Page<Tag>> {
-  const { id } = await getRepository(platform, actor, address);
+  const { id } = await seeRepository(platform, actor, address);
   let query = platform.db.selectFrom('tags').selectAll().where('repository_id', '=', id);
   if (search) query = query.where(sql<SqlBool>`lower(name) like ${toSearchPattern(search)} escape '\\'`);
   return readPage(query, { columns: byName, descending: sort?.descending ?? false }, page, toTag);

@@ -76,7 +76,8 @@ export const first: Migration = {
       created_at ${bigint} not null, updated_at ${bigint} not null, primary key (repository_id, name),
       foreign key (repository_id, digest) references manifests on delete cascade
     ) ${keyed}`,
-    'create index tags_by_digest on tags (repository_id, digest)',
+    // With `belongs_to`, so that SQLite prefers it to the whole repository's tags when attachments are left out.
+    'create index tags_by_digest on tags (repository_id, digest, belongs_to)',
     'create index tags_by_subject on tags (repository_id, belongs_to) where belongs_to is not null',
 
     `create table uploads (
