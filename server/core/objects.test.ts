@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KyselyPlugin } from 'kysely';
-import { findBroken } from '#test/invariants.ts';
+import { findBroken, findRestless } from '#test/invariants.ts';
 import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
 import { digestOf } from './digest.ts';
 import { newLocalState } from './local-state.ts';
 import type { RepositoryName } from './names.ts';
-import { doomLateWriters, renewWriters } from './objects.ts';
+import { doomLateWriters, removeDoomed, renewWriters } from './objects.ts';
 import { getRegion } from './regions.ts';
 import { ensureRepository, openRepository } from './registry-access.ts';
-import { finishUpload } from './upload-finish.ts';
+import { finishUpload, putBlob } from './upload-finish.ts';
 import { appendChunk, cancelUpload, renewUploads, startUpload } from './uploads.ts';
 
 const minuteMs = 60_000;
@@ -28,6 +28,24 @@ const bodyOf = (text: string) => {
   }
   return { bytes: send(), length: text.length };
 };
+
+test('a writer that wakes after its object was removed leaves nothing for good', async (t) => {
+  const { platform, actor, repository } = await open(t);
+  const write: TestPlatform['blobs']['write'] = async (key, bytes) => {
+    platform.clock.advance(6 * minuteMs);
+    assert.equal(await doomLateWriters(platform), 1);
+    await removeDoomed(platform);
+    return platform.blobs.write(key, bytes);
+  };
+  const stalled = { ...platform, blobs: { ...platform.blobs, write } };
+  const digest = digestOf(Buffer.from('late'));
+  const put = putBlob(stalled, actor, repository, { digest, body: bodyOf('late') });
+  await assert.rejects(put, { reason: 'unavailable' });
+  assert.deepEqual(await findBroken(platform), [], 'its bytes still have a row');
+  platform.clock.advance(25 * 60 * minuteMs);
+  await removeDoomed(platform);
+  assert.deepEqual([...(await findBroken(platform)), ...(await findRestless(platform))], []);
+});
 
 test('a process forgets the running hashes of uploads that another one ended', async (t) => {
   const { platform, actor, repository } = await open(t);

@@ -58,6 +58,14 @@ const stuckMs = 20_000;
 /** How long Postgres gets to answer before a task counts as waiting for a lock. */
 const lockGuessMs = 8;
 
+function newTask(name: string): Task {
+  const idle = { at: 'its start', resume: undefined, credit: 0, asleepUntil: 0, isDone: false, beganAt: 0 };
+  return { name, ...idle, isInTransaction: false, isWaitingForWriter: false };
+}
+
+/** Between bytes and rows: where a stall is worst. */
+const isBetween = ({ at }: Task) => at === 'a commit' || at.startsWith('before');
+
 export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): Scheduler {
   const tasks = new Set<Task>();
   const isBlocked = (task: Task) =>
@@ -96,8 +104,7 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
     step: 0,
     tasks,
     start(name, work) {
-      const idle = { at: 'its start', resume: undefined, credit: 0, asleepUntil: 0, isDone: false, beganAt: 0 };
-      const task: Task = { name, ...idle, isInTransaction: false, isWaitingForWriter: false };
+      const task = newTask(name);
       tasks.add(task);
       const end = () => {
         task.isDone = true;
@@ -126,7 +133,9 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
         resume();
       }
       await settle();
-      if (task && !task.isInTransaction && random(40) === 0) task.asleepUntil = scheduler.step + random(1500);
+      if (task && !task.isInTransaction && random(isBetween(task) ? 8 : 40) === 0) {
+        task.asleepUntil = scheduler.step + random(1500);
+      }
     },
   };
   return scheduler;
