@@ -9,8 +9,8 @@ import { cleanEnvironment, type Lading, startLading } from '../servers/lading.ts
 
 // The suites of the distribution specification, where their programs are at hand. They are not among the modules that
 // every Go proxy has, so `.ci/install` does not bring them: name a built program and these tests run it.
-//   LADING_CONFORMANCE       the suite of the main branch
-//   LADING_CONFORMANCE_V1_1  the test program of v1.1.1
+//   LADING_TEST_CONFORMANCE       the suite of the main branch
+//   LADING_TEST_CONFORMANCE_V1_1  the test program of v1.1.1
 
 type Outcome = { code: number; text: string };
 
@@ -41,8 +41,8 @@ const modes: Record<string, { env: Record<string, string>; isInformative?: boole
 
 for (const [name, { env, isInformative }] of Object.entries(modes)) {
   test(`the official suite, ${name}`, async (t) => {
-    const program = process.env.LADING_CONFORMANCE;
-    if (program === undefined) return t.skip('LADING_CONFORMANCE does not name the suite');
+    const program = process.env.LADING_TEST_CONFORMANCE;
+    if (program === undefined) return t.skip('LADING_TEST_CONFORMANCE does not name the suite');
     const { lading, results } = await start(t);
     const { code, text } = await run(program, results, {
       OCI_REGISTRY: lading.host,
@@ -75,8 +75,8 @@ function summarize(text: string): string[] {
 }
 
 test('the suite of version 1.1.1', async (t) => {
-  const program = process.env.LADING_CONFORMANCE_V1_1;
-  if (program === undefined) return t.skip('LADING_CONFORMANCE_V1_1 does not name the suite');
+  const program = process.env.LADING_TEST_CONFORMANCE_V1_1;
+  if (program === undefined) return t.skip('LADING_TEST_CONFORMANCE_V1_1 does not name the suite');
   const { lading, results } = await start(t);
   const { code, text } = await run(program, results, {
     OCI_ROOT_URL: lading.url,
