@@ -109,7 +109,7 @@ function toFastifyLog(log: Log): FastifyBaseLogger {
   return own as unknown as FastifyBaseLogger;
 }
 
-/** Fastify's own lines are ours (`bindRequestLog`), but for answers that break off in the middle through our fault. */
+/** Fastify's own lines are ours (`logRequests`), but for answers that break off in the middle through our fault. */
 function newLogController(log: Log): LogController {
   const controller = new LogController({ disableRequestLogging: true, requestIdLogLabel: 'id' });
   controller.streamError = (error: Error, request: FastifyRequest) => {
