@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { newId } from '#core/ids.ts';
 import { createProject } from '#core/projects.ts';
 import { createRegistry, updateRegistry } from '#core/registries.ts';
 import { createToken } from '#core/tokens.ts';
@@ -178,7 +179,7 @@ test('the catalog’s pages are 100 long unless asked otherwise', async (t) => {
   const repository = await platform.db.selectFrom('repositories').selectAll().executeTakeFirstOrThrow();
   const manifest = await platform.db.selectFrom('manifests').selectAll().executeTakeFirstOrThrow();
   for (let i = 100; i < 230; i++) {
-    const id = `${repository.id.slice(0, -3)}${i}`;
+    const id = newId();
     await platform.db
       .insertInto('repositories')
       .values({ ...repository, id, name: `r${i}` })
