@@ -9,8 +9,10 @@ import type { RepositoryName } from './names.ts';
 import { doomLateWriters, removeDoomed, renewWriters } from './objects.ts';
 import { getRegion } from './regions.ts';
 import { ensureRepository, openRepository } from './registry-access.ts';
+import { appendChunk } from './upload-chunks.ts';
 import { finishUpload, putBlob } from './upload-finish.ts';
-import { appendChunk, cancelUpload, renewUploads, startUpload } from './uploads.ts';
+import { renewUploads } from './upload-renewal.ts';
+import { cancelUpload, startUpload } from './uploads.ts';
 
 const minuteMs = 60_000;
 

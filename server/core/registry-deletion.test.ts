@@ -15,8 +15,9 @@ import { createRegistry, deleteRegistry, getRegistry } from './registries.ts';
 import { openRepository } from './registry-access.ts';
 import { runRegistryDeletion } from './registry-deletion.ts';
 import { runRepositoryDeletion } from './repository-deletion.ts';
+import { appendChunk } from './upload-chunks.ts';
 import { putBlob } from './upload-finish.ts';
-import { appendChunk, startUpload } from './uploads.ts';
+import { startUpload } from './uploads.ts';
 
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 const handlers = { delete_registry: runRegistryDeletion, delete_repository: runRepositoryDeletion };

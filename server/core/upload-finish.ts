@@ -19,17 +19,9 @@ import type { Platform } from './platform.ts';
 import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
 import { charge } from './sizes.ts';
 import { transact } from './transact.ts';
-import {
-  type Chunk,
-  endUpload,
-  getUpload,
-  lostRace,
-  requireInOrder,
-  takeRunningHash,
-  takeUpload,
-  uploadUnknown,
-  whileActive,
-} from './uploads.ts';
+import { type Chunk, lostRace, requireInOrder, takeRunningHash } from './upload-chunks.ts';
+import { whileActive } from './upload-renewal.ts';
+import { endUpload, getUpload, takeUpload, uploadUnknown } from './uploads.ts';
 
 export type FinishedBlob = { digest: Digest; size: number };
 

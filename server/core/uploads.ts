@@ -2,34 +2,28 @@
 //
 // A chunk is written first and appended after, by compare-and-set on the version: of two writers one wins, the other's
 // object is dropped and it is told where the upload really stands. Whoever deletes the row wins the end: a finish, a
-// cancel and an expiry cannot all have it. `upload-finish.ts` holds the end.
+// cancel and an expiry cannot all have it. `upload-chunks.ts` holds what comes in, `upload-finish.ts` the end.
 
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import type { DigestAlgorithm } from './digest.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
 import { lockRepository } from './links.ts';
-import { type Body, type WrittenObject, writeObject } from './object-writing.ts';
-import { dropObject, sealObject, unref } from './objects.ts';
+import { unref } from './objects.ts';
 import type { Platform } from './platform.ts';
-import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
+import { ensureRepository, type RepositoryAccess } from './registry-access.ts';
 import type { Schema, UploadRow } from './schema.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
 /** Without news an upload ends after this; every chunk, and every minute of a running one, prolongs it. */
-const idleMs = 3600_000;
+export const idleMs = 3600_000;
 /** No upload lives longer, however busy. */
 export const uploadLifeMs = 24 * 3600_000;
-/** One-byte chunks must not become a million objects. */
-const partsMax = 10_000;
 
 export type UploadState = { id: string; received: number };
-/** First and last byte, as the client claims them. */
-export type ChunkRange = { start: number; end: number };
-export type Chunk = { body: Body; range?: ChunkRange | undefined };
 
 /** Opens a session. `algorithm` is a hint: the digest given at the end decides. */
 export async function startUpload(
@@ -87,155 +81,6 @@ export function uploadUnknown(): Failure {
   return new Failure('not_found', 'There is no such upload: it has ended, expired, or is not yours. Start a new one.', {
     about: 'upload',
   });
-}
-
-/** Appends a chunk. Throws `range` with what is really there, if the chunk does not begin at the upload's end. */
-export async function appendChunk(
-  platform: Platform,
-  actor: Actor,
-  repository: LiveRepository,
-  id: string,
-  chunk: Chunk,
-): Promise<UploadState> {
-  const upload = await getUpload(platform, actor, repository, id);
-  requireInOrder(upload, chunk);
-  if (chunk.body.length === 0) return { id, received: upload.received };
-  if (upload.version > partsMax) throw tooManyParts();
-  const running = takeRunningHash(platform, upload);
-  const written = await whileActive(platform, id, () =>
-    writeObject(platform, repository.registry.id, chunk.body, running?.hash),
-  );
-  if (written.size === 0) {
-    await dropObject(platform, written.key);
-    return { id, received: upload.received };
-  }
-  await appendWritten(platform, repository, upload, written);
-  if (running) platform.local.uploadHashes.set(id, { ...running, version: upload.version + 1 });
-  return { id, received: upload.received + written.size };
-}
-
-async function appendWritten(
-  platform: Platform,
-  repository: LiveRepository,
-  upload: Selectable<UploadRow>,
-  written: WrittenObject,
-): Promise<void> {
-  try {
-    await transact(platform, async (platform) => {
-      const { db, now } = platform;
-      const row = await db
-        .updateTable('uploads')
-        .set({
-          received: sql`received + ${written.size}`,
-          version: sql`version + 1`,
-          expires_at: now() + idleMs,
-        })
-        .where('id', '=', upload.id)
-        .where('version', '=', upload.version)
-        .where('started_at', '>', now() - uploadLifeMs)
-        .returning('id')
-        .executeTakeFirst();
-      if (!row) throw await lostRace(platform, upload.id);
-      await sealObject(platform, written.key, written.size);
-      await db
-        .insertInto('upload_parts')
-        .values({ upload_id: upload.id, number: upload.version, object_key: written.key, size: written.size })
-        .execute();
-      await release(platform, repository.registry.id, 0, written.reserved - written.size);
-    });
-  } catch (error) {
-    await dropObject(platform, written.key);
-    throw error;
-  }
-  platform.local.writers.delete(written.key);
-}
-
-/** Someone else moved the upload meanwhile: says where it stands now. */
-export async function lostRace({ db }: Platform, id: string): Promise<Failure> {
-  const row = await db.selectFrom('uploads').select('received').where('id', '=', id).executeTakeFirst();
-  return row ? outOfOrder(row.received) : uploadUnknown();
-}
-
-/** The spec's Range is inclusive and without a unit; it holds for PATCH and for the closing PUT. */
-export function requireInOrder(upload: Selectable<UploadRow>, { body, range }: Chunk): void {
-  if (!range) return;
-  if (range.start !== upload.received) throw outOfOrder(upload.received);
-  if (body.length !== undefined && body.length !== range.end - range.start + 1) {
-    throw new Failure(
-      'invalid',
-      `Content-Range names ${range.end - range.start + 1} bytes, Content-Length ${body.length}. Make them agree.`,
-      { about: 'size' },
-    );
-  }
-  // Without a Content-Length the range is the announcement, and the body must keep it.
-  body.length ??= range.end - range.start + 1;
-}
-
-function outOfOrder(received: number): Failure {
-  return new Failure('range', `The upload holds ${received} bytes. Go on at byte ${received}.`, {
-    about: 'upload',
-    received,
-  });
-}
-
-export function tooManyParts(): Failure {
-  return new Failure('invalid', `An upload may come in at most ${partsMax} chunks. Start again with larger ones.`, {
-    about: 'upload',
-  });
-}
-
-type RunningHash = { algorithm: DigestAlgorithm; hash: Hash };
-
-/**
- * The hash of all bytes so far, if this process kept it for exactly this version. It is taken out: a chunk that fails
- * half-way has spoilt it. A fresh upload has the empty hash.
- */
-export function takeRunningHash({ local }: Platform, upload: Selectable<UploadRow>): RunningHash | undefined {
-  const kept = local.uploadHashes.get(upload.id);
-  local.uploadHashes.delete(upload.id);
-  if (kept?.version === upload.version) return kept;
-  return upload.received === 0 ? { algorithm: 'sha256', hash: createHash('sha256') } : undefined;
-}
-
-/** Marks an upload as being worked on, so that `renewUploads` keeps it alive under a slow body or a long join. */
-export async function whileActive<T>({ local }: Platform, id: string, work: () => Promise<T>): Promise<T> {
-  local.activeUploads.set(id, (local.activeUploads.get(id) ?? 0) + 1);
-  try {
-    return await work();
-  } finally {
-    const left = (local.activeUploads.get(id) ?? 1) - 1;
-    if (left === 0) local.activeUploads.delete(id);
-    else local.activeUploads.set(id, left);
-  }
-}
-
-const renewalBatch = 500;
-
-/** Each minute, beside `renewWriters`. */
-export async function renewUploads(platform: Platform): Promise<void> {
-  const ids = [...platform.local.activeUploads.keys()];
-  for (let i = 0; i < ids.length; i += renewalBatch) {
-    // Two replicas may renew the same uploads, each in its order.
-    await transact(platform, ({ db, now }) =>
-      db
-        .updateTable('uploads')
-        .set({ expires_at: now() + idleMs })
-        .where('id', 'in', ids.slice(i, i + renewalBatch))
-        .execute(),
-    );
-  }
-  await forgetEndedUploads(platform);
-}
-
-/** Hashes of uploads that another replica ended would stay for ever. */
-async function forgetEndedUploads({ db, local }: Platform): Promise<void> {
-  const ids = [...local.uploadHashes.keys()];
-  for (let i = 0; i < ids.length; i += renewalBatch) {
-    const batch = ids.slice(i, i + renewalBatch);
-    const rows = await db.selectFrom('uploads').select('id').where('id', 'in', batch).execute();
-    const alive = new Set(rows.map((row) => row.id));
-    for (const id of batch) if (!alive.has(id)) local.uploadHashes.delete(id);
-  }
 }
 
 /** Ends a session and gives its bytes back. Throws `not_found`. */

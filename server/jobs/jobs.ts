@@ -6,7 +6,8 @@ import type { Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { runRegistryDeletion } from '#core/registry-deletion.ts';
 import { runRepositoryDeletion } from '#core/repository-deletion.ts';
-import { expireUploads, renewUploads } from '#core/uploads.ts';
+import { renewUploads } from '#core/upload-renewal.ts';
+import { expireUploads } from '#core/uploads.ts';
 import { type Job, type Schedule, startSchedule } from './schedule.ts';
 
 export type JobOptions = { auditRetentionDays: number };

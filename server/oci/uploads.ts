@@ -3,16 +3,9 @@ import { type Digest, type DigestAlgorithm, isDigest, isWellFormedDigest, parseD
 import { Failure } from '#core/failure.ts';
 import type { RepositoryAccess } from '#core/registry-access.ts';
 import { requireRepository } from '#core/registry-access.ts';
+import { appendChunk, type ChunkRange } from '#core/upload-chunks.ts';
 import { finishUpload, putBlob } from '#core/upload-finish.ts';
-import {
-  appendChunk,
-  type ChunkRange,
-  cancelUpload,
-  getUpload,
-  startUpload,
-  type UploadState,
-  uploadUnknown,
-} from '#core/uploads.ts';
+import { cancelUpload, getUpload, startUpload, type UploadState, uploadUnknown } from '#core/uploads.ts';
 import { bodyOf, type Exchange, openFor, queryOf } from './exchange.ts';
 import type { Route } from './routes.ts';
 

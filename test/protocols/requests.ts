@@ -9,8 +9,9 @@ import type { RepositoryName } from '#core/names.ts';
 import type { Body } from '#core/object-writing.ts';
 import { getRegion } from '#core/regions.ts';
 import { openRepository, type RepositoryAccess } from '#core/registry-access.ts';
+import { appendChunk } from '#core/upload-chunks.ts';
 import { finishUpload, putBlob } from '#core/upload-finish.ts';
-import { appendChunk, startUpload } from '#core/uploads.ts';
+import { startUpload } from '#core/uploads.ts';
 import { InjectedFault } from './gated-platform.ts';
 import type { Client, Content, TestToken, Who } from './world.ts';
 

@@ -2,8 +2,9 @@
 
 import fc from 'fast-check';
 import { digestOf } from '#core/digest.ts';
+import { appendChunk } from '#core/upload-chunks.ts';
 import { finishUpload } from '#core/upload-finish.ts';
-import { appendChunk, cancelUpload, startUpload } from '#core/uploads.ts';
+import { cancelUpload, startUpload } from '#core/uploads.ts';
 import { content, kind, repository, who } from './command.ts';
 import { attempt, bodyOf, committing, type Outcome, open, promising, type Sending } from './requests.ts';
 import { type Client, contentOf, type TestSession, type Who } from './world.ts';
