@@ -5,7 +5,7 @@ import { type Lading, startLading } from '../servers/lading.ts';
 
 // What a registry must do towards any client, asked of the real program over the network. The order of questions and
 // what counts as right follow the distribution specification and what its official suite looks at; the official suite
-// itself is run by `official.test.ts` where there is one.
+// itself is run by hand, through `official.ts`.
 
 export type Algorithm = 'sha256' | 'sha512';
 export type Answer = { status: number; headers: Headers; bytes: Buffer };

@@ -7,10 +7,16 @@ import { type TestContext, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { cleanEnvironment, type Lading, startLading } from '../servers/lading.ts';
 
-// The suites of the distribution specification, where their programs are at hand. They are not among the modules that
-// every Go proxy has, so `.ci/install` does not bring them: name a built program and these tests run it.
+// The suites of the distribution specification, run by hand (`npm run test:official`). They are not among the modules
+// that the Go proxy serves, so `.ci/install` cannot bring them; what they check, `*.test.ts` beside this file check too.
 //   LADING_TEST_CONFORMANCE       the suite of the main branch
 //   LADING_TEST_CONFORMANCE_V1_1  the test program of v1.1.1
+
+function requireProgram(name: string): string {
+  const program = process.env[name];
+  if (program === undefined) throw new Error(`Set ${name} to the built program of the suite.`);
+  return program;
+}
 
 type Outcome = { code: number; text: string };
 
@@ -41,8 +47,7 @@ const modes: Record<string, { env: Record<string, string>; isInformative?: boole
 
 for (const [name, { env, isInformative }] of Object.entries(modes)) {
   test(`the official suite, ${name}`, async (t) => {
-    const program = process.env.LADING_TEST_CONFORMANCE;
-    if (program === undefined) return t.skip('LADING_TEST_CONFORMANCE does not name the suite');
+    const program = requireProgram('LADING_TEST_CONFORMANCE');
     const { lading, results } = await start(t);
     const { code, text } = await run(program, results, {
       OCI_REGISTRY: lading.host,
@@ -75,8 +80,7 @@ function summarize(text: string): string[] {
 }
 
 test('the suite of version 1.1.1', async (t) => {
-  const program = process.env.LADING_TEST_CONFORMANCE_V1_1;
-  if (program === undefined) return t.skip('LADING_TEST_CONFORMANCE_V1_1 does not name the suite');
+  const program = requireProgram('LADING_TEST_CONFORMANCE_V1_1');
   const { lading, results } = await start(t);
   const { code, text } = await run(program, results, {
     OCI_ROOT_URL: lading.url,
