@@ -7,8 +7,7 @@ import { makeTestDirectory } from '#test/database.ts';
 import { watch } from '#test/servers/child.ts';
 import { cleanEnvironment, LADING, startLading } from '#test/servers/lading.ts';
 
-async function run(dataDir: string, ...flags: string[]) {
-  const env = { ...cleanEnvironment(), LADING_DATA_DIR: dataDir };
+async function run(env: NodeJS.ProcessEnv, ...flags: string[]) {
   const child = watch(spawn(LADING, ['verify', ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
   return { code: await child.exited, output: child.output() };
 }
@@ -23,11 +22,11 @@ test('verify looks beside a server at work, and its exit code tells what it saw'
   const pushed = await fetch(`${url}uploads/?digest=${digest}`, { method: 'POST', headers, body: 'foo' });
   assert.equal(pushed.status, 201);
 
-  const well = await run(dataDir, '--deep');
+  const well = await run(lading.env, '--deep');
   assert.deepEqual([well.code, /All is well/.test(well.output)], [0, true], well.output);
 
   for (const path of globSync('objects/*/*', { cwd: dataDir })) rmSync(join(dataDir, path));
-  const found = await run(dataDir, '--json', '--repair');
+  const found = await run(lading.env, '--json', '--repair');
   assert.equal(found.code, 1);
   const { findings, checked } = JSON.parse(found.output);
   assert.equal(checked.blobs, 1);
@@ -42,16 +41,17 @@ test('verify looks beside a server at work, and its exit code tells what it saw'
   ]);
   assert.equal((await fetch(`${url}${digest}`, { method: 'HEAD', headers })).status, 404);
 
-  const table = await run(dataDir);
+  const table = await run(lading.env);
   assert.equal(table.code, 1);
   assert.match(table.output, /^blob lost +sha256:2c26\S+ of default +its bytes +gone until it is pushed again$/m);
 });
 
 test('verify ends with 2 where there is nothing to look at, and makes nothing', async (t) => {
   const dataDir = makeTestDirectory(t);
-  const { code, output } = await run(dataDir);
+  const on = (path: string) => ({ ...cleanEnvironment(), LADING_DATA_DIR: path });
+  const { code, output } = await run(on(dataDir));
   assert.equal(code, 2);
   assert.match(output, /it is not the data directory of an installation/);
   assert.deepEqual(readdirSync(dataDir), []);
-  assert.equal((await run(join(dataDir, 'missing'))).code, 2);
+  assert.equal((await run(on(join(dataDir, 'missing')))).code, 2);
 });

@@ -32,9 +32,12 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
   const key = options.key ?? `ldg_test_${randomBytes(24).toString('hex')}`;
   const host = `127.0.0.1:${port}`;
   const url = `http://${host}`;
-  const postgres = process.env.LADING_TEST_DATABASE_URL;
-  const database = postgres === undefined ? {} : { LADING_DATABASE_URL: await makeDatabase(postgres) };
-  const env = { ...cleanEnvironment(), ...settings(dataDir, host, key), ...database, ...options.env };
+  const env = {
+    ...cleanEnvironment(),
+    ...settings(dataDir, host, key),
+    ...(await databaseOf(dataDir)),
+    ...options.env,
+  };
   const child = await startChild(LADING, ['serve'], {
     env,
     isReady: async () => (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) })).status === 200,
@@ -52,6 +55,17 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
 
 function settings(dataDir: string, host: string, key: string): Record<string, string> {
   return { LADING_LISTEN: host, LADING_DATA_DIR: dataDir, LADING_BOOTSTRAP_KEY: key, LADING_LOG_LEVEL: 'warn' };
+}
+
+/** A data directory keeps its database: a server that starts again finds its rows. */
+const databases = new Map<string, Promise<string>>();
+
+async function databaseOf(dataDir: string): Promise<Record<string, string>> {
+  const postgres = process.env.LADING_TEST_DATABASE_URL;
+  if (postgres === undefined) return {};
+  const url = databases.get(dataDir) ?? makeDatabase(postgres);
+  databases.set(dataDir, url);
+  return { LADING_DATABASE_URL: await url };
 }
 
 /** Ours without any `LADING_` name: the server refuses settings it does not know, those of the tests among them. */
