@@ -35,36 +35,20 @@ export async function growRepository({ db, now }: Platform, id: string, grownByt
 }
 
 /** Takes or prolongs a lease. A second holder makes it everybody's (`*`), so that nobody's push can end it. */
-export async function leaseLink(
-  { db, now }: Platform,
-  repositoryId: string,
-  digest: string,
-  holder: string,
-): Promise<boolean> {
-  const row = await db
-    .updateTable('repository_blobs')
-    .set(leaseFields(now(), holder))
-    .where('repository_id', '=', repositoryId)
-    .where('digest', '=', digest)
-    .returning('digest')
-    .executeTakeFirst();
-  return row !== undefined;
-}
+export const leaseLink = leaseIn('repository_blobs');
+export const leaseManifest = leaseIn('manifests');
 
-export async function leaseManifest(
-  { db, now }: Platform,
-  repositoryId: string,
-  digest: string,
-  holder: string,
-): Promise<boolean> {
-  const row = await db
-    .updateTable('manifests')
-    .set(leaseFields(now(), holder))
-    .where('repository_id', '=', repositoryId)
-    .where('digest', '=', digest)
-    .returning('digest')
-    .executeTakeFirst();
-  return row !== undefined;
+function leaseIn(table: 'repository_blobs' | 'manifests') {
+  return async ({ db, now }: Platform, repositoryId: string, digest: string, holder: string): Promise<boolean> => {
+    const row = await db
+      .updateTable(table)
+      .set(leaseFields(now(), holder))
+      .where('repository_id', '=', repositoryId)
+      .where('digest', '=', digest)
+      .returning('digest')
+      .executeTakeFirst();
+    return row !== undefined;
+  };
 }
 
 function leaseFields(now: number, holder: string) {
