@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -111,9 +110,10 @@ async function unlinkIfThere(path: string): Promise<boolean> {
   }
 }
 
+/** Always the same name: what a killed process leaves of it, the next check takes away. */
 async function check({ dir }: Store): Promise<void> {
-  const path = join(dir, `.check-${randomBytes(8).toString('hex')}`);
-  const file = await open(path, 'wx', 0o600);
+  const path = join(dir, '.check');
+  const file = await open(path, 'w', 0o600);
   try {
     await file.write(Buffer.alloc(4096, 1));
     await file.datasync();
