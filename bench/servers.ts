@@ -13,6 +13,7 @@ export type Server = {
   name: ServerName;
   pid: number;
   port: number;
+  dataDir: string;
   /** What stands before each repository: Lading's first path component is the registry. */
   prefix: string;
   startMs: number;
@@ -61,6 +62,7 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
     name,
     pid,
     port,
+    dataDir,
     prefix: isLading ? 'default/' : '',
     startMs: performance.now() - started,
     authorize: (scopes) => (isLading ? accessToken(port, scopes) : Promise.resolve({})),

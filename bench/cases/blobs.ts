@@ -1,6 +1,7 @@
 import type { Case } from '../case.ts';
 import { connect, requestHead } from '../connection.ts';
 import { type Load, measure, median, runLoad, type Span } from '../load.ts';
+import { dropFromMemory } from '../machine.ts';
 import { makeBlob, type PushWay, pushBlob, repositoryOf } from '../push.ts';
 import { type Server, scopeOf } from '../servers.ts';
 
@@ -58,6 +59,7 @@ export const blobPushes: Case = {
         const push = () => pushBlob(connection, repositoryOf(server, repository), blob, headers, way);
         const span = await measure(server, push);
         connection.close();
+        dropFromMemory(server.dataDir);
         spans.push(span);
         spent += span.seconds;
       }

@@ -1,6 +1,7 @@
 import type { Case, Sample } from '../case.ts';
 import { type Connection, connect, requestHead } from '../connection.ts';
 import { measure, median, type Span } from '../load.ts';
+import { dropFromMemory } from '../machine.ts';
 import {
   type Blob,
   eachOf,
@@ -37,6 +38,7 @@ export const images: Case = {
       pushes.push(await measure(server, () => pushImage(session, tag, blobs)));
       pulls.push(await measure(server, () => pullImage(session, tag, blobs)));
       for (const worker of workers) worker.close();
+      dropFromMemory(server.dataDir);
       spent += (pushes.at(-1)?.seconds ?? 0) + (pulls.at(-1)?.seconds ?? 0);
     }
     report(push, sampleOf(pushes));

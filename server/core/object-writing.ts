@@ -9,8 +9,12 @@ export type Body = { bytes: AsyncIterable<Uint8Array>; length: number | undefine
 /** Bytes that are durable but nobody's yet: `sealObject` gives them to an owner, `dropObject` throws them away. */
 export type WrittenObject = { key: string; size: number; reserved: number };
 
-/** Without a length, room is granted in steps of this many bytes; no byte is taken beyond the step. */
+/**
+ * Without a length, room is granted in steps, and no byte is taken beyond them. The first is this many bytes; each further
+ * one doubles what is there, because every step waits for a sync of the database beside a disk that is busy.
+ */
 const stepBytes = 64 * 1024 * 1024;
+const stepBytesMax = 256 * 1024 * 1024;
 
 /**
  * Writes a body as one new object, updating the hash on the way. All or nothing: a body that is cut off, or longer or
@@ -47,7 +51,8 @@ async function* metered(
     meter.size += chunk.length;
     if (body.length !== undefined && meter.size > body.length) throw wrongLength(body.length, meter.size);
     while (meter.size > meter.reserved) {
-      const step = Math.min(stepBytes, Math.max(await room(platform, registryId), meter.size - meter.reserved));
+      const wanted = Math.max(stepBytes, Math.min(meter.reserved, stepBytesMax));
+      const step = Math.min(wanted, Math.max(await room(platform, registryId), meter.size - meter.reserved));
       await growObject(platform, key, registryId, step);
       meter.reserved += step;
     }
