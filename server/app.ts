@@ -23,6 +23,8 @@ import { bindOci } from '#oci/bind.ts';
 import { ociErrorWriter } from '#oci/errors.ts';
 import { bindQuickPulls } from '#oci/quick-pull.ts';
 import { bindToken } from '#oci/token-endpoint.ts';
+import { writeSelectelError } from '#selectel/errors.ts';
+import { bindSelectel } from '#selectel/routes.ts';
 
 export type AppOptions = {
   site?: Site;
@@ -45,6 +47,12 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
     { name: 'oci', prefixes: ['/v2'], bind: (app) => bindOci(app, platform), writeError: writeOciError },
     { name: 'token', prefixes: ['/token'], bind: (app) => bindToken(app, platform), writeError: writeOciError },
     { name: 'native', prefixes: ['/lading'], bind: (app) => bindNative(app, platform), writeError: writeNativeError },
+    {
+      name: 'selectel',
+      prefixes: ['/selectel', '/api/v1', '/api/v2'],
+      bind: (app) => bindSelectel(app, platform),
+      writeError: writeSelectelError,
+    },
   ];
 }
 

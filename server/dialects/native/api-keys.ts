@@ -3,7 +3,7 @@ import { ApiKey, ApiKeyList, ApiKeyQuery, ApiKeyWithSecret, CreateApiKey } from 
 import { refer } from '#contract/values.ts';
 import { type ApiKey as CoreApiKey, createApiKey, getApiKey, listApiKeys, revokeApiKey } from '#core/api-keys.ts';
 import type { Platform } from '#core/platform.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, IdPath, type NativeApp, NoContent, refusals } from './endpoint.ts';
 import { fromExpiry, fromPageQuery, fromSort, toList, toTime, toTimeOrNull } from './wire.ts';
 

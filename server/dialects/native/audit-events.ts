@@ -3,7 +3,7 @@ import { type AuditEvent, AuditEventList, AuditEventQuery } from '#contract/audi
 import { refer } from '#contract/values.ts';
 import { type AuditEvent as CoreAuditEvent, listAuditEvents } from '#core/audit-events.ts';
 import type { Platform } from '#core/platform.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, type NativeApp, refusals } from './endpoint.ts';
 import { fromPageQuery, fromTime, toList, toTime } from './wire.ts';
 

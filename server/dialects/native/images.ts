@@ -4,7 +4,7 @@ import { refer } from '#contract/values.ts';
 import { parseDigest } from '#core/digest.ts';
 import { type Image as CoreImage, deleteImage, getImage, listImages } from '#core/images.ts';
 import type { Platform } from '#core/platform.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, ImagePath, type NativeApp, NoContent, RepositoryPath, refusals } from './endpoint.ts';
 import { fromPageQuery, toList, toTime } from './wire.ts';
 

@@ -3,7 +3,7 @@ import { Operation, OperationList, OperationQuery } from '#contract/operations.t
 import { refer } from '#contract/values.ts';
 import { type Operation as CoreOperation, getOperation, listOperations } from '#core/operations.ts';
 import type { Platform } from '#core/platform.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, IdPath, type NativeApp, refusals } from './endpoint.ts';
 import { fromPageQuery, toList, toTime, toTimeOrNull } from './wire.ts';
 

@@ -3,7 +3,7 @@ import { Project, ProjectList, ProjectQuery } from '#contract/projects.ts';
 import { refer } from '#contract/values.ts';
 import type { Platform } from '#core/platform.ts';
 import { type Project as CoreProject, getProject, listProjects } from '#core/projects.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, type NativeApp, ProjectPath, refusals } from './endpoint.ts';
 import { fromPageQuery, fromSort, toList, toTime } from './wire.ts';
 

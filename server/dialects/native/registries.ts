@@ -5,7 +5,7 @@ import { refer } from '#contract/values.ts';
 import type { Platform } from '#core/platform.ts';
 import { createRegistry, deleteRegistry, getRegistry, listRegistries, updateRegistry } from '#core/registries.ts';
 import type { Registry as CoreRegistry } from '#core/registry-rows.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, IfMatch, type NativeApp, RegistryPath, refusals } from './endpoint.ts';
 import { toWireOperation } from './operations.ts';
 import { fromPageQuery, fromSort, requireMatch, toETag, toList, toTime } from './wire.ts';

@@ -5,7 +5,7 @@ import { refer } from '#contract/values.ts';
 import type { Platform } from '#core/platform.ts';
 import { type Repository as CoreRepository, getRepository, listRepositories } from '#core/repositories.ts';
 import { deleteRepository } from '#core/repository-deletion.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, type NativeApp, NoContent, RegistryPath, RepositoryPath, refusals } from './endpoint.ts';
 import { toWireOperation } from './operations.ts';
 import { fromPageQuery, fromSort, toList, toTime } from './wire.ts';

@@ -4,7 +4,7 @@ import { refer } from '#contract/values.ts';
 import { parseTagName } from '#core/names.ts';
 import type { Platform } from '#core/platform.ts';
 import { type Tag as CoreTag, listTags, removeTag } from '#core/repository-tags.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, type NativeApp, NoContent, RepositoryPath, refusals, TagPath } from './endpoint.ts';
 import { fromPageQuery, fromSort, toList, toTime } from './wire.ts';
 

@@ -2,7 +2,7 @@ import { RenewToken, Token, TokenWithSecret } from '#contract/tokens.ts';
 import { refer } from '#contract/values.ts';
 import type { Platform } from '#core/platform.ts';
 import { refreshToken, regenerateToken, revokeToken } from '#core/token-changes.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, IdPath, IfMatch, type NativeApp, refusals } from './endpoint.ts';
 import { tokenETag, tokenInput, toWireToken } from './tokens.ts';
 import { fromExpiry } from './wire.ts';

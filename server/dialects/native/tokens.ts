@@ -5,7 +5,7 @@ import type { Platform } from '#core/platform.ts';
 import { deleteToken, updateToken } from '#core/token-changes.ts';
 import type { Token as CoreToken } from '#core/token-rows.ts';
 import { createToken, getToken, listTokens } from '#core/tokens.ts';
-import { actorOf } from './auth.ts';
+import { actorOf } from '#http/sign-in.ts';
 import { about, IdPath, IfMatch, type NativeApp, NoContent, refusals } from './endpoint.ts';
 import { fromExpiry, fromPageQuery, fromSort, requireMatch, toETag, toList, toTime, toTimeOrNull } from './wire.ts';
 

@@ -4,18 +4,22 @@ import { Failure } from '#core/failure.ts';
 import { requireApiKey } from '#core/permissions.ts';
 import type { Platform } from '#core/platform.ts';
 import { countRefusedSignIn } from '#core/refused-sign-ins.ts';
-import { parseAuthorization } from '#http/authorization.ts';
-import { addressOf } from '#http/peer.ts';
-import { noteRequest } from '#http/request-notes.ts';
+import { type Credentials, parseAuthorization } from './authorization.ts';
+import { addressOf } from './peer.ts';
+import { noteRequest } from './request-notes.ts';
 
 const actors = new WeakMap<FastifyRequest, Actor>();
 
 /**
- * Finds who asks, before anything else of the request is read: who has no API key learns nothing of what it would take.
- * Throws `unauthenticated`; a secret that is unknown, expired or revoked is answered alike.
+ * Finds who asks a management API, before anything else of the request is read: who has no API key learns nothing of
+ * what it would take. Throws `unauthenticated`; a secret that is unknown, expired or revoked is answered alike.
  */
-export async function authenticate(platform: Platform, request: FastifyRequest): Promise<void> {
-  const actor = { ...(await findActor(platform, request)), address: addressOf(request) };
+export async function authenticate(
+  platform: Platform,
+  request: FastifyRequest,
+  credentials: Credentials = parseAuthorization(request.headers.authorization),
+): Promise<void> {
+  const actor = { ...(await findActor(platform, request, credentials)), address: addressOf(request) };
   noteRequest(request, { actor: `${actor.kind} ${actor.name}` });
   requireApiKey(actor);
   actors.set(request, actor);
@@ -28,8 +32,7 @@ export function actorOf(request: FastifyRequest): Actor {
   return actor;
 }
 
-async function findActor(platform: Platform, request: FastifyRequest): Promise<Actor> {
-  const credentials = parseAuthorization(request.headers.authorization);
+async function findActor(platform: Platform, request: FastifyRequest, credentials: Credentials): Promise<Actor> {
   if (credentials.scheme === 'none') return anonymous;
   if (credentials.scheme !== 'unreadable') {
     const actor = await findActorBySecret(platform, credentials.secret);
