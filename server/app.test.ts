@@ -76,6 +76,20 @@ test('each request has one line with who, where, what and how long, and nothing 
   assert.ok(!JSON.stringify(lines).includes(team.secret));
 });
 
+test('a secret that strays into a path that is nobody’s is not logged', async (t) => {
+  const lines: Line[] = [];
+  const platform = await openTestPlatform(t, { log: logInto(lines) });
+  const team = await seedTeam(platform, 'acme');
+  const address = await listen(t, await buildApp(platform));
+  for (const path of [`/lost/${team.secret}`, `/lost/${team.secret}/again`]) {
+    await fetch(address + path);
+  }
+  const logged = () => lines.map(([, , message]) => message).filter((message) => message.startsWith('GET'));
+  await ended(() => logged().length >= 2);
+  assert.deepEqual(logged(), ['GET /lost/ldg_key_…', 'GET /lost/ldg_key_…/again']);
+  assert.ok(!JSON.stringify(lines).includes(team.secret));
+});
+
 test('probes leave no line while all is well', async (t) => {
   const lines: Line[] = [];
   const platform = await openTestPlatform(t, { log: logInto(lines) });
