@@ -26,7 +26,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/core': { knows: [], packages: ['kysely'] },
   'server/database': adapter('pg'),
   'server/blobs': adapter(),
-  'server/upstream': adapter('undici', 'ipaddr.js', 'tldts'),
+  'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js'] },
   'server/http': { knows: ['server/core'], packages: ['fastify', 'ipaddr.js', 'prom-client'] },
   'server/oci': surface('jose', 'lru-cache'),
   'server/dialects/native': {
@@ -49,7 +49,7 @@ const rules: Readonly<Record<string, Rule>> = {
     packages: ['fastify'],
   },
   'server/open-platform.ts': {
-    knows: ['server/core', 'server/database', 'server/blobs', 'server/upstream', 'server/<shell>'],
+    knows: ['server/core', 'server/database', 'server/blobs', 'server/outbound', 'server/<shell>'],
     packages: [],
   },
   'server/commands': {
