@@ -53,6 +53,23 @@ const questions: Readonly<Record<string, string>> = {
       and b.digest = l.digest where l.repository_id = r.id)
     + (select coalesce(sum(size), 0) from manifests where repository_id = r.id) as counted
     from repositories r where r.state = 'live') c where size <> counted`,
+  'an attachment taken for an image, or an image for an attachment': `select * from (select m.repository_id, m.digest,
+    m.is_attachment, case when m.subject is not null then 1
+      when count(t.name) = 0 then 0 when count(t.belongs_to) = count(t.name) then 1 else 0 end as judged
+    from manifests m left join tags t on t.repository_id = m.repository_id and t.digest = m.digest
+    group by m.repository_id, m.digest, m.is_attachment, m.subject) c where is_attachment <> judged`,
+  'the images of a repository': `select * from (select r.name, r.image_count,
+    (select count(*) from manifests where repository_id = r.id and is_attachment = 0) as counted
+    from repositories r where r.state = 'live') c where image_count <> counted`,
+  'the tags of a repository': `select * from (select r.name, r.tag_count,
+    (select count(*) from tags where repository_id = r.id) as counted
+    from repositories r where r.state = 'live') c where tag_count <> counted`,
+  'a repository with a manifest that is not listed, or a closed one that is': `select r.name, r.state, r.is_listed
+    from repositories r where r.is_listed <> (case when r.state <> 'live' then 0
+      when exists (select 1 from manifests where repository_id = r.id) then 1 else r.is_listed end)`,
+  'the repositories of a registry': `select * from (select g.name, g.repository_count,
+    (select count(*) from repositories where registry_id = g.id and is_listed = 1) as counted
+    from registries g) c where repository_count <> counted`,
   'what an upload received': `select * from (select u.id, u.received,
     (select coalesce(sum(size), 0) from upload_parts where upload_id = u.id) as counted from uploads u) c
     where received <> counted`,

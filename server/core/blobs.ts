@@ -169,7 +169,7 @@ async function linkMounted(platform: Platform, actor: Actor, repository: LiveRep
   // The source may have vanished: the count on the object is what keeps the bytes, so it decides.
   if (links === 1 && !(await shareObject(platform, blob.objectKey))) throw sourceVanished;
   await insertLink(platform, { id: repository.id, registryId }, blob.digest, actor.holder);
-  await growRepository(platform, repository.id, blob.size);
+  await growRepository(platform, repository.id, { bytes: blob.size });
   if (links === 1) await charge(platform, registryId, blob.size);
 }
 
@@ -191,7 +191,7 @@ export async function deleteBlob(platform: Platform, repository: LiveRepository,
     await lockRepository(platform, repository.id);
     const size = await removeLink(platform, repository.id, digest);
     const freed = await unlink(platform, repository.registry.id, [digest]);
-    await growRepository(platform, repository.id, -size);
+    await growRepository(platform, repository.id, { bytes: -size });
     await release(platform, repository.registry.id, freed);
   });
 }

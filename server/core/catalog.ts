@@ -49,10 +49,7 @@ async function listNames({ db }: Platform, registryId: string, { limit, after }:
     .selectFrom('repositories as r')
     .select('r.name')
     .where('r.registry_id', '=', registryId)
-    .where('r.state', '=', 'live')
-    .where(({ exists, selectFrom }) =>
-      exists(selectFrom('manifests as m').select('m.digest').whereRef('m.repository_id', '=', 'r.id')),
-    )
+    .where('r.is_listed', '=', 1)
     .$if(after !== undefined, (q) => q.where('r.name', '>', after ?? ''))
     .orderBy('r.name')
     .limit(limit)

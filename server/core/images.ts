@@ -43,7 +43,7 @@ export type ImageQuery = PageInput & {
   withAttachments?: boolean | undefined;
 };
 
-type Row = Omit<Selectable<ManifestRow>, 'bytes' | 'annotations' | 'leased_until' | 'leased_by'>;
+type Row = Pick<Selectable<ManifestRow>, (typeof columns)[number]>;
 type Repository = { id: string; registryId: string };
 
 const columns = [
@@ -92,7 +92,7 @@ export async function listImages(
 ): Promise<Page<Image>> {
   const repository = await seeRepository(platform, actor, address);
   let query = platform.db.selectFrom('manifests').select(columns).where('repository_id', '=', repository.id);
-  if (!withAttachments) query = query.where('subject', 'is', null).where(isNoCosignAttachment);
+  if (!withAttachments) query = query.where('is_attachment', '=', 0);
   if (search) query = query.where(matches(repository.id, toSearchPattern(search)));
   const { items, nextCursor } = await readPage(query, newestFirst, page, (row) => row);
   return { items: await toImages(platform, repository, items), nextCursor };
@@ -116,16 +116,6 @@ export async function getImage(
   if (image) return image;
   throw new Failure('not_found', `There is no image ${digest} in this repository.`, { about: 'manifest' });
 }
-
-/**
- * Cosign keeps signatures under tags that belong to their subject. An ordinary tag makes an image of one all the same.
- * Scalar subqueries with a limit: of an `exists` Postgres makes a hash of all tags, for a page of fifty.
- */
-const isNoCosignAttachment = sql<SqlBool>`(
-  (select 1 from tags as t where t.repository_id = manifests.repository_id and t.digest = manifests.digest
-    and t.belongs_to is null limit 1) is not null
-  or (select 1 from tags as t where t.repository_id = manifests.repository_id and t.digest = manifests.digest
-    limit 1) is null)`;
 
 const matches = (repositoryId: string, pattern: string) => sql<SqlBool>`(
   manifests.digest like ${pattern} escape '\\' or manifests.digest in (

@@ -13,23 +13,37 @@ export const leaseMs = 6 * 3600_000;
 
 type Repository = { id: string; registryId: string };
 
-/** Always the first statement. Throws `not_found` about the repository. */
-export async function lockRepository({ db }: Platform, repositoryId: string): Promise<void> {
+/** Always the first statement. Answers whether lists show it already. Throws `not_found` about the repository. */
+export async function lockRepository({ db }: Platform, repositoryId: string): Promise<{ isListed: boolean }> {
   const row = await db
     .updateTable('repositories')
     .set({ revision: sql`revision + 1` })
     .where('id', '=', repositoryId)
     .where('state', '=', 'live')
-    .returning('registry_id')
+    .returning('is_listed')
     .executeTakeFirst();
   if (!row) throw new Failure('not_found', 'The repository is gone.', { about: 'repository' });
+  return { isListed: row.is_listed === 1 };
 }
 
-/** Adds to what a repository shows as its size; its row is locked already. */
-export async function growRepository({ db, now }: Platform, id: string, grownBytes: number): Promise<void> {
+/** What a repository has more, or less where it is negative. `isListed`: it has its first manifest. */
+export type Growth = { bytes?: number; images?: number; tags?: number; isListed?: boolean };
+
+/** Adds to what a repository shows of itself; its row is locked already. */
+export async function growRepository(
+  { db, now }: Platform,
+  id: string,
+  { bytes = 0, images = 0, tags = 0, isListed = false }: Growth,
+): Promise<void> {
   await db
     .updateTable('repositories')
-    .set({ size: sql`size + ${grownBytes}`, updated_at: now() })
+    .set({
+      size: sql`size + ${bytes}`,
+      image_count: sql`image_count + ${images}`,
+      tag_count: sql`tag_count + ${tags}`,
+      updated_at: now(),
+    })
+    .$if(isListed, (query) => query.set({ is_listed: 1 }))
     .where('id', '=', id)
     .execute();
 }
@@ -85,7 +99,7 @@ export async function linkBlob(
   if (links === 1) await shareOrKeep(platform, registryId, blob);
   else if (!isReplaced) await unref(platform, [blob.key], now());
   await insertLink(platform, { id, registryId }, blob.digest, holder);
-  await growRepository(platform, id, blob.size);
+  await growRepository(platform, id, { bytes: blob.size });
   return links === 1 ? blob.size : 0;
 }
 

@@ -2,6 +2,7 @@
 // (every child is here) is still true when it commits, whatever collections and deletions run beside it.
 
 import { type Actor, requireNotRevoked } from './actors.ts';
+import { refreshAttachments } from './attachments.ts';
 import { recordAudit } from './audit.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
 import { Failure } from './failure.ts';
@@ -19,7 +20,7 @@ import type { TagName } from './names.ts';
 import type { Platform } from './platform.ts';
 import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
 import { charge } from './sizes.ts';
-import { attachTags, moveTag, type TagCondition } from './tags.ts';
+import { attachTags, isCosignTag, moveTag, type TagCondition } from './tags.ts';
 import { transact } from './transact.ts';
 
 export type ManifestPush = {
@@ -54,27 +55,49 @@ export async function pushManifest(
   const repository = await ensureRepository(platform, access);
   const config = await readImageConfig(platform, repository.id, document);
   await transact(platform, async (platform) => {
-    await lockRepository(platform, repository.id);
+    const { isListed } = await lockRepository(platform, repository.id);
     await requireNotRevoked(platform, actor);
     await requireChildren(platform, repository, document);
     const isNew = await insertManifest(platform, actor, repository, { digest, document, config, push });
     if (isNew) {
       await insertReferences(platform, repository.id, digest, referencedDigests(document));
-      await attachTags(platform, repository.id, digest);
     } else if (push.tags.length === 0) {
       await leaseManifest(platform, repository.id, digest, actor.holder);
     }
     await endOwnLeases(platform, actor, repository.id, referencedDigests(document));
-    for (const tag of push.tags) await moveTag(platform, actor, repository, { tag, digest, condition: push.condition });
-    await growRepository(platform, repository.id, isNew ? push.bytes.length : 0);
+    const growth = await moveTags(platform, actor, repository, { ...push, digest, isNew });
+    if (isNew && !document.subject) growth.images++;
+    const bytes = isNew ? push.bytes.length : 0;
+    await growRepository(platform, repository.id, { bytes, ...growth, isListed: isNew && !isListed });
     await recordAudit(platform, actor, {
       action: 'manifest.push',
       target: { kind: 'manifest', id: digest, name: `${repository.name}@${digest}` },
       detail: { tags: push.tags },
     });
-    if (isNew) await charge(platform, repository.registry.id, push.bytes.length);
+    if (isNew) await charge(platform, repository.registry.id, push.bytes.length, 0, isListed ? 0 : 1);
   });
   return { digest, subject: document.subject?.digest };
+}
+
+type TagMoves = Pick<ManifestPush, 'tags' | 'condition'> & { digest: Digest; isNew: boolean };
+
+/** Answers how many tags the repository has more, and how many images besides a new one. */
+async function moveTags(
+  platform: Platform,
+  actor: Actor,
+  repository: LiveRepository,
+  { tags, condition, digest, isNew }: TagMoves,
+): Promise<{ images: number; tags: number }> {
+  const touched = new Set(isNew ? await attachTags(platform, repository.id, digest) : []);
+  let added = 0;
+  for (const tag of tags) {
+    const moved = await moveTag(platform, actor, repository, { tag, digest, condition });
+    if (moved.isNew) added++;
+    for (const one of moved.touched) touched.add(one);
+  }
+  // The usual push, new content under ordinary tags, is an image from the start.
+  if (isNew && !tags.some(isCosignTag)) touched.delete(digest);
+  return { images: await refreshAttachments(platform, repository.id, [...touched]), tags: added };
 }
 
 async function requireChildren(platform: Platform, { id }: LiveRepository, document: ManifestDocument): Promise<void> {
@@ -143,6 +166,7 @@ async function insertManifest(
       artifact_type: effectiveArtifactType(document) ?? null,
       config_media_type: document.config?.mediaType ?? null,
       subject: document.subject?.digest ?? null,
+      is_attachment: document.subject ? 1 : 0,
       annotations: document.annotations ? JSON.stringify(document.annotations) : null,
       os: config.os,
       architecture: config.architecture,

@@ -1,4 +1,5 @@
 import type { Actor } from './actors.ts';
+import { findTagCounts, growthWithout } from './attachments.ts';
 import { recordAudit } from './audit.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { Failure } from './failure.ts';
@@ -111,19 +112,21 @@ export async function deleteManifest(
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
     if (refuseIfListed) await requireUnlisted(platform, repository, digest);
-    const row = await platform.db
+    const tags = await findTagCounts(platform, repository.id, [digest]);
+    const rows = await platform.db
       .deleteFrom('manifests')
       .where('repository_id', '=', repository.id)
       .where('digest', '=', digest)
-      .returning('size')
-      .executeTakeFirst();
-    if (!row) throw manifestUnknown(digest);
-    await growRepository(platform, repository.id, -row.size);
+      .returning(['digest', 'size', 'is_attachment'])
+      .execute();
+    if (rows.length === 0) throw manifestUnknown(digest);
+    const growth = growthWithout(rows, tags);
+    await growRepository(platform, repository.id, growth);
     await recordAudit(platform, actor, {
       action: 'manifest.delete',
       target: { kind: 'manifest', id: digest, name: `${repository.name}@${digest}` },
     });
-    await release(platform, repository.registry.id, row.size);
+    await release(platform, repository.registry.id, -growth.bytes);
   });
 }
 

@@ -9,7 +9,8 @@ import { systemActor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { advanceOperation, type ClaimedOperation, finishOperation } from './operation-runs.ts';
 import type { Platform } from './platform.ts';
-import { type ClosedRepository, emptyRepository, lockDeleting } from './repository-emptying.ts';
+import { type ClosedRepository, closeRepository, emptyRepository, lockDeleting } from './repository-emptying.ts';
+import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
 /** The handler of `delete_registry`. Finishes at once where the registry is gone already. */
@@ -36,7 +37,10 @@ async function takeRepository(platform: Platform, registryId: string): Promise<C
     .limit(1)
     .executeTakeFirst();
   if (!row) return undefined;
-  await transact(platform, (platform) => lockDeleting(platform, row.id));
+  await transact(platform, async (platform) => {
+    await lockDeleting(platform, row.id);
+    await release(platform, registryId, 0, 0, await closeRepository(platform, row.id));
+  });
   return { id: row.id, registryId };
 }
 

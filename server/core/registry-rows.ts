@@ -101,6 +101,7 @@ export async function insertRegistry({ db, now }: Platform, registry: NewRegistr
       size: 0,
       reserved: 0,
       size_limit: registry.sizeLimitBytes,
+      repository_count: 0,
       created_at: now(),
       updated_at: now(),
     })

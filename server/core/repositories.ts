@@ -110,16 +110,12 @@ function selectRepositories(platform: Platform, registryId: string): SelectQuery
 }
 
 function listed({ db }: Platform, registryId: string) {
-  return db
-    .selectFrom('repositories')
-    .where('registry_id', '=', registryId)
-    .where('state', '=', 'live')
-    .where(sql<SqlBool>`exists (select 1 from manifests as m where m.repository_id = repositories.id)`);
+  return db.selectFrom('repositories').where('registry_id', '=', registryId).where('is_listed', '=', 1);
 }
 
 /**
  * Signatures under a cosign tag are newer than what they sign, and say nothing about what the repository holds. A scalar
- * subquery with a limit, as in `images.ts`: it is asked for the newest manifests alone.
+ * subquery with a limit: of an `exists` Postgres makes a hash of all tags, and only the newest manifests are asked.
  */
 const newestConfigType = sql<string | null>`(
   select m.config_media_type from manifests as m

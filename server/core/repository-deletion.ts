@@ -9,7 +9,15 @@ import { enqueueOperation, type Operation } from './operations.ts';
 import type { Platform } from './platform.ts';
 import type { LiveRepository } from './registry-access.ts';
 import { openOwnRepository, type RepositoryAddress } from './repositories.ts';
-import { batchSize, emptyRepository, lockDeleting, removeLinks, removeManifests } from './repository-emptying.ts';
+import {
+  batchSize,
+  closeRepository,
+  emptyRepository,
+  lockDeleting,
+  removeLinks,
+  removeManifests,
+  removeRepositoryRow,
+} from './repository-emptying.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
@@ -31,8 +39,9 @@ export async function deleteRepository(
       await removeAtOnce(platform, repository);
       return undefined;
     }
-    await close(platform, repository.id);
     const { id, name, teamId, projectId } = repository.registry;
+    // `~` is in no repository's name: the row is found by its id alone, and the next push makes a new repository.
+    await release(platform, id, 0, 0, await closeRepository(platform, repository.id, `~${repository.id}`));
     return enqueueOperation(platform, {
       kind: 'delete_repository',
       teamId,
@@ -62,17 +71,8 @@ async function removeAtOnce(platform: Platform, { id, registry }: LiveRepository
   const closed = { id, registryId: registry.id };
   const manifests = await removeManifests(platform, closed);
   const links = await removeLinks(platform, closed);
-  await platform.db.deleteFrom('repositories').where('id', '=', id).execute();
-  await release(platform, registry.id, manifests.freedBytes + links.freedBytes);
-}
-
-/** `~` is in no repository's name: the row is found by its id alone, and the next push makes a new repository. */
-async function close({ db }: Platform, id: string): Promise<void> {
-  await db
-    .updateTable('repositories')
-    .set({ state: 'deleting', name: `~${id}` })
-    .where('id', '=', id)
-    .execute();
+  const gone = await removeRepositoryRow(platform, id);
+  await release(platform, registry.id, manifests.freedBytes + links.freedBytes, 0, gone);
 }
 
 /** The handler of `delete_repository`. Finishes at once where the repository is gone already. */

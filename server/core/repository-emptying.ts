@@ -26,6 +26,32 @@ export async function lockDeleting({ db }: Platform, repositoryId: string): Prom
     .execute();
 }
 
+/**
+ * Takes a repository that is locked out of everybody's sight; it is emptied later. Answers how many repositories its
+ * registry lists less.
+ */
+export async function closeRepository({ db }: Platform, id: string, name?: string): Promise<number> {
+  const counted = await db
+    .updateTable('repositories')
+    .set({ is_listed: 0 })
+    .where('id', '=', id)
+    .where('is_listed', '=', 1)
+    .returning('id')
+    .executeTakeFirst();
+  const update = db.updateTable('repositories').set({ state: 'deleting' }).where('id', '=', id);
+  await update.$if(name !== undefined, (query) => query.set({ name })).execute();
+  return counted ? 1 : 0;
+}
+
+/**
+ * Removes the row of a repository that is locked and has nothing in it: no upload, manifest or link. Answers how many
+ * repositories its registry lists less, for `release`.
+ */
+export async function removeRepositoryRow({ db }: Platform, id: string): Promise<number> {
+  const row = await db.deleteFrom('repositories').where('id', '=', id).returning('is_listed').executeTakeFirst();
+  return row?.is_listed ?? 0;
+}
+
 export async function emptyRepository(
   platform: Platform,
   operation: ClaimedOperation,

@@ -2,6 +2,8 @@
 // lists and objects are JSON text. Names, digests and keys compare byte by byte (`collate "C"` on Postgres).
 // `docs/storage.md` draws how the rows hang together; one core file writes each table.
 
+import type { Generated } from 'kysely';
+
 export type Schema = {
   regions: RegionRow;
   teams: TeamRow;
@@ -44,6 +46,8 @@ export type RegistryRow = {
   size: number;
   reserved: number;
   size_limit: number;
+  /** Repositories with `is_listed`. */
+  repository_count: Generated<number>;
   created_at: number;
   updated_at: number;
 };
@@ -56,6 +60,11 @@ export type RepositoryRow = {
   state: 'live' | 'deleting';
   revision: number;
   size: number;
+  /** From its first manifest on, while it is live: lists show it, and its registry counts it. */
+  is_listed: Generated<number>;
+  /** Manifests that are no attachments. */
+  image_count: Generated<number>;
+  tag_count: Generated<number>;
   created_at: number;
   updated_at: number;
 };
@@ -99,6 +108,8 @@ export type ManifestRow = {
   artifact_type: string | null;
   config_media_type: string | null;
   subject: string | null;
+  /** It has a subject, or has tags and all of them belong to something: a signature, an SBOM. */
+  is_attachment: Generated<number>;
   /** JSON text of the manifest's annotations, for referrers. */
   annotations: string | null;
   os: string;

@@ -3,19 +3,24 @@ import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 
 /**
- * Adds to a registry's size, giving back what was reserved for it. The last statement of its transaction, because every
- * push of the registry meets in this row. Throws `limit`, `not_found` once the registry is being deleted.
+ * Adds to a registry's size, giving back what was reserved for it, and to the repositories it lists. The last statement
+ * of its transaction, because every push of the registry meets in this row. Throws `limit`, `not_found` once the registry is being deleted.
  */
 export async function charge(
   platform: Platform,
   registryId: string,
   grownBytes: number,
   reservedBytes = 0,
+  newRepositories = 0,
 ): Promise<void> {
-  if (grownBytes <= 0) return release(platform, registryId, -grownBytes, reservedBytes);
+  if (grownBytes <= 0) return release(platform, registryId, -grownBytes, reservedBytes, -newRepositories);
   const row = await platform.db
     .updateTable('registries')
-    .set({ size: sql`size + ${grownBytes}`, reserved: sql`reserved - ${reservedBytes}` })
+    .set({
+      size: sql`size + ${grownBytes}`,
+      reserved: sql`reserved - ${reservedBytes}`,
+      repository_count: sql`repository_count + ${newRepositories}`,
+    })
     .where('id', '=', registryId)
     .where('state', '=', 'active')
     .where(sql<boolean>`size + reserved + ${grownBytes} - ${reservedBytes} <= size_limit`)
@@ -24,17 +29,22 @@ export async function charge(
   if (!row) await refuseGrowth(platform, registryId, grownBytes);
 }
 
-/** Takes off a registry's size and reservations. Never refuses. */
+/** Takes off a registry's size, its reservations and the repositories it lists. Never refuses. */
 export async function release(
   { db }: Platform,
   registryId: string,
   freedBytes: number,
   reservedBytes = 0,
+  goneRepositories = 0,
 ): Promise<void> {
-  if (freedBytes === 0 && reservedBytes === 0) return;
+  if (freedBytes === 0 && reservedBytes === 0 && goneRepositories === 0) return;
   await db
     .updateTable('registries')
-    .set({ size: sql`size - ${freedBytes}`, reserved: sql`reserved - ${reservedBytes}` })
+    .set({
+      size: sql`size - ${freedBytes}`,
+      reserved: sql`reserved - ${reservedBytes}`,
+      repository_count: sql`repository_count - ${goneRepositories}`,
+    })
     .where('id', '=', registryId)
     .execute();
 }

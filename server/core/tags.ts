@@ -1,4 +1,5 @@
 import type { Actor } from './actors.ts';
+import { refreshAttachments } from './attachments.ts';
 import { recordAudit } from './audit.ts';
 import type { Digest } from './digest.ts';
 import { Failure } from './failure.ts';
@@ -14,20 +15,21 @@ export type TagCondition = { ifMatch?: string; ifAbsent?: boolean };
 
 export type TagMove = { tag: TagName; digest: Digest; condition: TagCondition | undefined };
 
-/** Inside a push: points a tag to a manifest of the repository. The last writer wins, unless a condition was set. */
+/** `touched`: manifests that may have become images or attachments by it. */
+export type MovedTag = { isNew: boolean; touched: string[] };
+
+/**
+ * Inside a push: points a tag to a manifest of the repository. The last writer wins, unless a condition was set. The
+ * caller refreshes and counts what this answers.
+ */
 export async function moveTag(
   platform: Platform,
   actor: Actor,
   repository: LiveRepository,
   { tag, digest, condition }: TagMove,
-): Promise<void> {
+): Promise<MovedTag> {
   const { db, now } = platform;
-  const before = await db
-    .selectFrom('tags')
-    .select('digest')
-    .where('repository_id', '=', repository.id)
-    .where('name', '=', tag)
-    .executeTakeFirst();
+  const before = await findTag(platform, repository.id, tag);
   requireCondition(tag, before?.digest, condition);
   const belongsTo = await findSubjectOf(platform, repository.id, tag);
   await db
@@ -51,6 +53,35 @@ export async function moveTag(
       detail: { from: before.digest, to: digest },
     });
   }
+  return { isNew: before === undefined, touched: findTouched(before, { digest, belongsTo }) };
+}
+
+type TagBefore = { digest: string; belongs_to: string | null; attached: string | null };
+
+/** `attached`: some tag of the same manifest, perhaps this one, that belongs to a subject. */
+async function findTag({ db }: Platform, repositoryId: string, tag: TagName): Promise<TagBefore | undefined> {
+  return db
+    .selectFrom('tags as t')
+    .select(['t.digest', 't.belongs_to'])
+    .select((eb) =>
+      eb
+        .selectFrom('tags as o')
+        .select('o.belongs_to')
+        .whereRef('o.repository_id', '=', 't.repository_id')
+        .whereRef('o.digest', '=', 't.digest')
+        .where('o.belongs_to', 'is not', null)
+        .limit(1)
+        .as('attached'),
+    )
+    .where('t.repository_id', '=', repositoryId)
+    .where('t.name', '=', tag)
+    .executeTakeFirst();
+}
+
+function findTouched(before: TagBefore | undefined, after: { digest: string; belongsTo: string | null }): string[] {
+  if (before?.digest === after.digest) return before.belongs_to === after.belongsTo ? [] : [after.digest];
+  // What had ordinary tags only is an image with one less, and an image without tags.
+  return before?.attached ? [before.digest, after.digest] : [after.digest];
 }
 
 function requireCondition(tag: TagName, current: string | undefined, condition: TagCondition | undefined): void {
@@ -66,6 +97,7 @@ function requireCondition(tag: TagName, current: string | undefined, condition: 
 
 // cosign's names for what belongs to an image.
 const cosignTag = /^sha256-([a-f0-9]{64})\.(?:sig|att|sbom)$/;
+export const isCosignTag = (tag: TagName) => cosignTag.test(tag);
 
 /**
  * The manifest that a cosign tag belongs to, if it is in this repository. Where signatures are kept in a repository of
@@ -83,16 +115,21 @@ async function findSubjectOf({ db }: Platform, repositoryId: string, tag: TagNam
   return row?.digest ?? null;
 }
 
-/** Inside a push of a new manifest: cosign tags that came before their subject belong to it from now on. */
-export async function attachTags({ db }: Platform, repositoryId: string, digest: Digest): Promise<void> {
-  if (!digest.startsWith('sha256:')) return;
+/**
+ * Inside a push of a new manifest: cosign tags that came before their subject belong to it from now on. Answers the
+ * manifests under these tags, which may have become attachments.
+ */
+export async function attachTags({ db }: Platform, repositoryId: string, digest: Digest): Promise<string[]> {
+  if (!digest.startsWith('sha256:')) return [];
   const stem = digest.replace(':', '-');
-  await db
+  const rows = await db
     .updateTable('tags')
     .set({ belongs_to: digest })
     .where('repository_id', '=', repositoryId)
     .where('name', 'in', [`${stem}.sig`, `${stem}.att`, `${stem}.sbom`])
+    .returning('digest')
     .execute();
+  return rows.map((row) => row.digest);
 }
 
 /** Removes a tag; the manifest stays and is found by its digest. Throws `not_found` about the manifest. */
@@ -111,7 +148,8 @@ export async function deleteTag(
       .returning('digest')
       .executeTakeFirst();
     if (!row) throw manifestUnknown(tag);
-    await growRepository(platform, repository.id, 0);
+    const images = await refreshAttachments(platform, repository.id, [row.digest]);
+    await growRepository(platform, repository.id, { images, tags: -1 });
     await recordAudit(platform, actor, {
       action: 'tag.delete',
       target: { kind: 'tag', id: tag, name: `${repository.name}:${tag}` },

@@ -5,8 +5,10 @@ import { promisify } from 'node:util';
 import { sql } from 'kysely';
 import type { Schema } from '#core/schema.ts';
 import { makeTestDatabase, openTestDatabase } from '#test/database.ts';
-import { type Migration, migrate } from './migrate.ts';
+import { type Migration, migrate, migrations } from './migrate.ts';
 import { openDatabase } from './open-database.ts';
+
+const latest = migrations.length;
 
 type Kind = 'text' | 'number' | 'bytes';
 
@@ -30,6 +32,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     size_limit: 'number',
     created_at: 'number',
     updated_at: 'number',
+    repository_count: 'number',
   },
   repositories: {
     id: 'text',
@@ -40,6 +43,9 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     size: 'number',
     created_at: 'number',
     updated_at: 'number',
+    image_count: 'number',
+    tag_count: 'number',
+    is_listed: 'number',
   },
   objects: {
     key: 'text',
@@ -77,6 +83,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     leased_until: 'number',
     leased_by: 'text',
     bytes: 'bytes',
+    is_attachment: 'number',
   },
   manifest_references: { repository_id: 'text', manifest_digest: 'text', child_digest: 'text' },
   tags: {
@@ -184,18 +191,20 @@ test('a database that is up to date is left as it is', async (t) => {
   const { rows } = await sql<{ number: number }>`select number from schema_migrations`.execute(second.db);
   assert.deepEqual(
     rows.map(({ number }) => number),
-    [1],
+    migrations.map(({ number }) => number),
   );
 });
 
 test('a database of a newer release is refused in one sentence and not touched', async (t) => {
   const options = await makeTestDatabase(t);
   const { db, close } = await openDatabase(options);
-  await sql`insert into schema_migrations (number, name, applied_at) values (7, 'from the future', 0)`.execute(db);
+  await sql`insert into schema_migrations (number, name, applied_at) values (${latest + 1}, 'from the future', 0)`.execute(
+    db,
+  );
   await close();
   await assert.rejects(openDatabase(options), {
     reason: 'unavailable',
-    message: /^The database has schema version 7, made by a newer release of Lading; .* knows versions up to 1\. /,
+    message: new RegExp(`^The database has schema version ${latest + 1}, made by a newer .* up to ${latest}\\. `),
   });
 });
 
@@ -211,21 +220,24 @@ test('processes that start together migrate once', async (t) => {
   const { db, close } = await openDatabase(options);
   t.after(close);
   const { rows } = await sql<{ number: number }>`select number from schema_migrations`.execute(db);
-  assert.equal(rows.length, 1);
+  assert.equal(rows.length, migrations.length);
 });
 
 test('a migration that fails leaves the database as it was', async (t) => {
   const { db, engine, now } = await openTestDatabase(t);
   const bad: Migration = {
-    number: 3,
+    number: latest + 2,
     name: 'bad',
     statements: () => ['create table half (id integer)', 'create table half (id integer)'],
   };
-  const good: Migration = { number: 2, name: 'good', statements: () => ['alter table holds add column reason text'] };
-  const first: Migration = { number: 1, name: 'first', statements: () => [] };
-  await assert.rejects(migrate(db, engine, now, [first, good, bad]), /half/);
+  const good: Migration = {
+    number: latest + 1,
+    name: 'good',
+    statements: () => ['alter table holds add column reason text'],
+  };
+  await assert.rejects(migrate(db, engine, now, [...migrations, good, bad]), /half/);
   await assert.rejects(sql`select id from half`.execute(db));
   await assert.rejects(sql`select reason from holds`.execute(db));
-  await migrate(db, engine, now, [first, good]);
+  await migrate(db, engine, now, [...migrations, good]);
   await sql`select reason from holds`.execute(db);
 });

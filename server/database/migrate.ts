@@ -3,6 +3,7 @@ import { Failure } from '#core/failure.ts';
 import type { Schema } from '#core/schema.ts';
 import type { Engine } from './engine.ts';
 import { first } from './migrations/0001-first.ts';
+import { counters } from './migrations/0002-counters.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words) => string[] };
@@ -39,7 +40,7 @@ const words: Readonly<Record<Engine, Words>> = {
   },
 };
 
-const migrations: readonly Migration[] = [first];
+export const migrations: readonly Migration[] = [first, counters];
 
 /**
  * Brings the database to this program's schema, all steps in one transaction. Two processes that start together take

@@ -1,0 +1,34 @@
+import type { Migration } from '../migrate.ts';
+
+/**
+ * What lists need and must not count: which manifests are images, how many images and tags a repository has, how many
+ * repositories a registry lists. `core/counts.ts` says what each counter counts.
+ */
+export const counters: Migration = {
+  number: 2,
+  name: 'counters',
+  statements: ({ bigint }) => [
+    'alter table manifests add column is_attachment integer not null default 0',
+    `update manifests set is_attachment = 1 where subject is not null or (
+      exists (select 1 from tags t where t.repository_id = manifests.repository_id and t.digest = manifests.digest)
+      and not exists (select 1 from tags t where t.repository_id = manifests.repository_id
+        and t.digest = manifests.digest and t.belongs_to is null))`,
+    'create index manifests_by_kind on manifests (repository_id, is_attachment, pushed_at, digest)',
+
+    `alter table repositories add column image_count ${bigint} not null default 0`,
+    `alter table repositories add column tag_count ${bigint} not null default 0`,
+    'alter table repositories add column is_listed integer not null default 0',
+    `update repositories set
+      image_count = (select count(*) from manifests m where m.repository_id = repositories.id and m.is_attachment = 0),
+      tag_count = (select count(*) from tags t where t.repository_id = repositories.id),
+      is_listed = case when state = 'live'
+        and exists (select 1 from manifests m where m.repository_id = repositories.id) then 1 else 0 end`,
+    'create index repositories_by_name on repositories (registry_id, is_listed, name)',
+    'create index repositories_by_update on repositories (registry_id, is_listed, updated_at, id)',
+    'create index repositories_by_size on repositories (registry_id, is_listed, size, id)',
+
+    `alter table registries add column repository_count ${bigint} not null default 0`,
+    `update registries set repository_count =
+      (select count(*) from repositories r where r.registry_id = registries.id and r.is_listed = 1)`,
+  ],
+};
