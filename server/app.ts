@@ -50,7 +50,7 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
     {
       name: 'selectel',
       prefixes: ['/selectel', '/api/v1', '/api/v2'],
-      bind: (app) => bindSelectel(app, platform),
+      bind: (app) => bindSelectel(app, platform, site),
       writeError: writeSelectelError,
     },
   ];
