@@ -76,6 +76,13 @@ const refused: readonly [string, string][] = [
   ['LADING_REGISTRIES_PER_TEAM', '1e3'],
   ['LADING_TRUSTED_PROXIES', '*'],
   ['LADING_TRUSTED_PROXIES', '10.0.0.0/33'],
+  ['LADING_UPSTREAM_ALLOW', '10.0.0.0/33'],
+  ['LADING_UPSTREAM_ALLOW', '10.0.0'],
+  ['LADING_UPSTREAM_ALLOW', '10.0.0.256'],
+  ['LADING_UPSTREAM_ALLOW', 'https://registry.internal'],
+  ['LADING_UPSTREAM_ALLOW', 'registry.internal:70000'],
+  ['LADING_UPSTREAM_ALLOW', 'registry.internal/path'],
+  ['LADING_UPSTREAM_ALLOW', '*'],
   ['LADING_METRICS_TOKEN', 'short'],
   ['LADING_LOG_LEVEL', 'loud'],
   ['LADING_AUDIT_RETENTION_DAYS', '0'],
@@ -87,6 +94,22 @@ for (const [name, value] of refused) {
     assert.match(faults[0] ?? '', new RegExp(`^${name}: `));
   });
 }
+
+test('servers inside are allowed by range, address, host and port', () => {
+  const { upstreamAllow } = configOf({
+    LADING_UPSTREAM_ALLOW:
+      '10.0.0.0/8, 10.1.2.3,fd00::/8,Registry.Internal., db.internal:5000, 127.0.0.1:6443,[::1]:443',
+  });
+  assert.deepEqual(upstreamAllow, [
+    { range: '10.0.0.0/8' },
+    { range: '10.1.2.3/32' },
+    { range: 'fd00::/8' },
+    { host: 'registry.internal', port: undefined },
+    { host: 'db.internal', port: 5000 },
+    { host: '127.0.0.1', port: 6443 },
+    { host: '::1', port: 443 },
+  ]);
+});
 
 test('everything that is wrong is said at once', () => {
   const faults = faultsOf({

@@ -1,5 +1,6 @@
 import { Failure } from '#core/failure.ts';
 import type { Site } from '#http/site.ts';
+import { parseUpstreamAllow } from './config-upstream.ts';
 import {
   type ConfiguredRegion,
   isWildcardAddress,
@@ -123,6 +124,12 @@ export const settings = {
     '',
     parseAddressRanges,
     'Addresses and CIDR ranges, divided by commas, of the proxies whose `X-Forwarded-*` headers count. Everyone else’s are ignored.',
+  ),
+  upstreamAllow: defaulted(
+    'LADING_UPSTREAM_ALLOW',
+    '',
+    parseUpstreamAllow,
+    'Servers that may be asked although their addresses are not public: CIDR ranges, hosts or `host:port`, divided by commas. Only to these is `http://` spoken.',
   ),
   metricsToken: secret(
     optional(

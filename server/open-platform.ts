@@ -4,6 +4,7 @@ import { newLocalState } from '#core/local-state.ts';
 import type { Log, Platform, Secrets } from '#core/platform.ts';
 import { ensureRegions } from '#core/regions.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
+import { openOutbound } from '#outbound/outbound.ts';
 import { type Config, regionsOf } from './config.ts';
 
 export type Installation = { platform: Platform; database: Database; close(): Promise<void> };
@@ -32,7 +33,7 @@ function refuseSecrets(): never {
 }
 
 async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
-  const { registryLimitBytes, registriesPerTeam } = config;
+  const { registryLimitBytes, registriesPerTeam, upstreamAllow } = config;
   const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
   const close = () => database.close();
   try {
@@ -41,6 +42,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
       db: database.db,
       blobs,
       secrets,
+      outbound: openOutbound({ allowed: upstreamAllow }),
       now: database.now,
       log,
       config: { regions: [], registryLimitBytes, registriesPerTeam },

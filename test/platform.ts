@@ -9,6 +9,7 @@ import type { Log, Platform } from '#core/platform.ts';
 import { ensureRegions, getRegion } from '#core/regions.ts';
 import { insertRegistry } from '#core/registry-rows.ts';
 import type { Database } from '#database/open-database.ts';
+import { openOutbound } from '#outbound/outbound.ts';
 import { secretsOf } from '#server/seal.ts';
 import { makeTestDirectory, memoryDirectory, openTestDatabase, type Scope } from './database.ts';
 
@@ -36,6 +37,7 @@ export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = 
     clock,
     blobs: await openDiskStore(storeDir),
     secrets: secretsOf([{ id: 'test', key: randomBytes(32) }]),
+    outbound: openOutbound({ allowed: [] }),
     now: clock.now,
     log: silentLog,
     config: {

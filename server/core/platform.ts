@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Kysely } from 'kysely';
 import type { LocalState } from './local-state.ts';
+import type { Outbound } from './outbound.ts';
 import type { Schema } from './schema.ts';
 
 /** What the core may reach outside itself. All effects, no operations. */
@@ -8,6 +9,7 @@ export type Platform = {
   db: Kysely<Schema>;
   blobs: BlobStore;
   secrets: Secrets;
+  outbound: Outbound;
   /** Milliseconds UTC; fixed inside a transaction. */
   now: () => number;
   log: Log;
