@@ -10,7 +10,7 @@ export type Access = { type: string; name: string; actions: readonly string[] };
 
 /** Who asks, and from where. API keys, tokens and robots differ in what they hold, not in form. */
 export type Actor = {
-  kind: 'key' | 'token' | 'robot' | 'anonymous' | 'system';
+  kind: 'key' | 'token' | 'robot' | 'pull' | 'anonymous' | 'system';
   /** Empty for anonymous and system. */
   id: string;
   name: string;

@@ -30,6 +30,7 @@ export type Subject =
   | 'project'
   | 'token'
   | 'key'
+  | 'cluster'
   | 'operation'
   | 'page'
   | 'scope';

@@ -28,7 +28,7 @@ export function newObjectKey(): string {
 }
 
 /** A secret that is only ever compared: recognisable prefix, 256 random bits. */
-export function newSecret(kind: 'key' | 'token' | 'robot'): string {
+export function newSecret(kind: 'key' | 'token' | 'robot' | 'pull'): string {
   return `ldg_${kind}_${randomBytes(32).toString('base64url')}`;
 }
 

@@ -23,6 +23,8 @@ export type Schema = {
   holds: HoldRow;
   signing_keys: SigningKeyRow;
   audit_events: AuditEventRow;
+  clusters: ClusterRow;
+  cluster_integrations: ClusterIntegrationRow;
 };
 
 /** A place with its own host name; `slug` is the id of `LADING_REGIONS`. Hosts stay in the configuration. */
@@ -152,10 +154,13 @@ export type UploadRow = {
 
 export type UploadPartRow = { upload_id: string; number: number; object_key: string; size: number };
 
-/** Whoever can sign in with a secret: API keys, tokens and robots. Only the secret's SHA-256 is kept. */
+/**
+ * Whoever can sign in with a secret: API keys, tokens, robots, and the pull tokens that Lading makes, keeps and renews for
+ * clusters. Only the secret's SHA-256 is here.
+ */
 export type ActorRow = {
   id: string;
-  kind: 'key' | 'token' | 'robot';
+  kind: 'key' | 'token' | 'robot' | 'pull';
   team_id: string;
   name: string;
   secret_hash: string;
@@ -213,4 +218,48 @@ export type AuditEventRow = {
   detail: string;
   address: string;
   created_at: number;
+};
+
+/** A Kubernetes cluster of a team. A deleted one stays until what it was given has been taken back. */
+export type ClusterRow = {
+  id: string;
+  team_id: string;
+  name: string;
+  pool: string;
+  server: string;
+  ca_pem: string | null;
+  /** JSON of a token, or of a client certificate with its key. */
+  sealed_credentials: string;
+  state: 'active' | 'deleting';
+  created_at: number;
+  updated_at: number;
+};
+
+/** A registry that supplies namespaces of a cluster with a Secret; `cluster-supply.ts` says how. */
+export type ClusterIntegrationRow = {
+  id: string;
+  team_id: string;
+  cluster_id: string;
+  registry_id: string;
+  /** JSON list. */
+  namespaces: string;
+  secret_name: string;
+  state: 'connected' | 'disconnecting';
+  /** Raised by each change of what is wanted; `supplied_version` is the last that the cluster has had in full. */
+  version: number;
+  supplied_version: number;
+  /** JSON list of `{namespace, name}`: everywhere a Secret of ours may be. Written before the Secret is. */
+  places: string;
+  token_id: string | null;
+  sealed_token: string | null;
+  token_renew_at: number | null;
+  previous_token_id: string | null;
+  due_at: number;
+  worker: string | null;
+  claimed_until: number | null;
+  attempts: number;
+  error: string | null;
+  supplied_at: number | null;
+  created_at: number;
+  updated_at: number;
 };

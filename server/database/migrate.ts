@@ -4,6 +4,7 @@ import type { Schema } from '#core/schema.ts';
 import type { Engine } from './engine.ts';
 import { first } from './migrations/0001-first.ts';
 import { counters } from './migrations/0002-counters.ts';
+import { clusters } from './migrations/0003-clusters.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words) => string[] };
@@ -40,7 +41,7 @@ const words: Readonly<Record<Engine, Words>> = {
   },
 };
 
-export const migrations: readonly Migration[] = [first, counters];
+export const migrations: readonly Migration[] = [first, counters, clusters];
 
 /**
  * Brings the database to this program's schema, all steps in one transaction. Two processes that start together take
