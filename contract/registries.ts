@@ -15,6 +15,7 @@ export const Registry = named('Registry', {
   sizeBytes: Bytes,
   reservedBytes: Type.Integer({ minimum: 0, description: 'What running uploads may still add.' }),
   sizeLimitBytes: Bytes,
+  repositoryCount: Type.Integer({ minimum: 0, description: 'From its first manifest on, each repository counts.' }),
   createdAt: Time,
   updatedAt: Time,
 });

@@ -11,6 +11,8 @@ export const Repository = named('Repository', {
     minimum: 0,
     description: 'Bytes of its blobs and manifests. What it shares with other repositories counts in each.',
   }),
+  imageCount: Type.Integer({ minimum: 0, description: 'Without signatures, SBOMs and other attachments of images.' }),
+  tagCount: Type.Integer({ minimum: 0 }),
   createdAt: Time,
   updatedAt: Type.String({ format: 'date-time', description: 'The last push, tag move or deletion.' }),
 });

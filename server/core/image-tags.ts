@@ -5,14 +5,22 @@ export type TagsOfImage = { tags: string[]; hasMoreTags: boolean };
 const shownPerImage = 100;
 const readAtOnce = 5000;
 
-/** The first tags of each image, by name. One query, unless some image has thousands: then one for each image. */
+/**
+ * The tags of each image, by name: the first hundred, or all. Of the hundred it is one query, unless some image has
+ * thousands: then one for each image.
+ */
 export async function findTagsOfImages(
   { db }: Platform,
   repositoryId: string,
   digests: readonly string[],
+  { withAll = false } = {},
 ): Promise<Map<string, TagsOfImage>> {
   if (digests.length === 0) return new Map();
   const tags = db.selectFrom('tags').select(['digest', 'name']).where('repository_id', '=', repositoryId);
+  if (withAll) {
+    const rows = await tags.where('digest', 'in', digests).orderBy('digest').orderBy('name').execute();
+    return group(rows, rows.length);
+  }
   const rows = await tags
     .where('digest', 'in', digests)
     .orderBy('digest')
@@ -32,11 +40,11 @@ export async function findTagsOfImages(
   return found;
 }
 
-function group(rows: readonly { digest: string; name: string }[]): Map<string, TagsOfImage> {
+function group(rows: readonly { digest: string; name: string }[], shown = shownPerImage): Map<string, TagsOfImage> {
   return new Map(
     [...Map.groupBy(rows, (row) => row.digest)].map(([digest, tags]) => [
       digest,
-      { tags: tags.slice(0, shownPerImage).map((tag) => tag.name), hasMoreTags: tags.length > shownPerImage },
+      { tags: tags.slice(0, shown).map((tag) => tag.name), hasMoreTags: tags.length > shown },
     ]),
   );
 }

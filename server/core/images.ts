@@ -1,65 +1,24 @@
 // Images: manifests as a person sees them. Only reading; `manifests.ts` and `tags.ts` make and delete them.
 
-import { type Selectable, type SqlBool, sql } from 'kysely';
+import { type SqlBool, sql } from 'kysely';
 import type { Actor } from './actors.ts';
-import type { Digest } from './digest.ts';
+import { type Digest, isDigest } from './digest.ts';
 import { Failure } from './failure.ts';
-import { findIndexSizes } from './image-sizes.ts';
-import { findTagsOfImages } from './image-tags.ts';
-import { type IndexEntry, type Layer, parseContent } from './manifest-content.ts';
+import { type Image, type ImageTags, readImages } from './image-rows.ts';
 import { deleteManifest } from './manifests.ts';
-import { type Order, type Page, type PageInput, readPage, toSearchPattern } from './page.ts';
+import { isTagName } from './names.ts';
+import { type Order, type Page, type PageInput, type Position, readPage, toSearchPattern } from './page.ts';
 import type { Platform } from './platform.ts';
-import { openOwnRepository, type RepositoryAddress, seeRepository } from './repositories.ts';
-import type { ManifestRow } from './schema.ts';
+import { openOwnRepository, type RepositoryAddress, type SeenRepository, seeRepository } from './repositories.ts';
 
-export type Image = {
-  digest: Digest;
-  /** An index lists images, usually one for each platform. */
-  kind: 'image' | 'index';
-  mediaType: string;
-  artifactType: string | null;
-  configMediaType: string | null;
-  /** In order of name, the first hundred. */
-  tags: readonly string[];
-  hasMoreTags: boolean;
-  os: string;
-  architecture: string;
-  /** With its config and layers; of an index, with all it lists. Each digest once. */
-  sizeBytes: number;
-  layers: readonly Layer[];
-  entries: readonly IndexEntry[];
-  subject: string | null;
-  builtAt: number | null;
-  pushedAt: number;
-  /** `builtAt` where the image says one that can be true, else `pushedAt`. */
-  createdAt: number;
-};
-
-export type ImageQuery = PageInput & {
+export type ImageFilter = {
   /** A part of a tag or of the digest. */
   search?: string | undefined;
   /** Signatures, SBOMs and the like, which are not listed otherwise. */
   withAttachments?: boolean | undefined;
 };
 
-type Row = Pick<Selectable<ManifestRow>, (typeof columns)[number]>;
-type Repository = { id: string; registryId: string };
-
-const columns = [
-  'repository_id',
-  'digest',
-  'media_type',
-  'artifact_type',
-  'config_media_type',
-  'subject',
-  'os',
-  'architecture',
-  'built_at',
-  'pushed_at',
-  'size',
-  'image_size',
-] as const;
+export type ImageQuery = PageInput & ImageFilter & ImageTags;
 
 /**
  * Deletes an image with all its tags. Throws `not_found`, `in_use` while an index lists it, and `conflict` while the
@@ -75,7 +34,7 @@ export async function deleteImage(
   await deleteManifest(platform, actor, repository, digest, { refuseIfListed: true });
 }
 
-const newestFirst: Order<Row> = {
+const newestFirst: Order<{ pushed_at: number; digest: string }> = {
   columns: [
     { sql: sql.ref('manifests.pushed_at'), type: 'number', of: (row) => row.pushed_at },
     { sql: sql.ref('manifests.digest'), type: 'text', of: (row) => row.digest },
@@ -88,14 +47,39 @@ export async function listImages(
   platform: Platform,
   actor: Actor,
   address: RepositoryAddress,
-  { search, withAttachments = false, ...page }: ImageQuery,
+  query: ImageQuery,
 ): Promise<Page<Image>> {
   const repository = await seeRepository(platform, actor, address);
-  let query = platform.db.selectFrom('manifests').select(columns).where('repository_id', '=', repository.id);
-  if (!withAttachments) query = query.where('is_attachment', '=', 0);
-  if (search) query = query.where(matches(repository.id, toSearchPattern(search)));
-  const { items, nextCursor } = await readPage(query, newestFirst, page, (row) => row);
-  return { items: await toImages(platform, repository, items), nextCursor };
+  const { items, nextCursor } = await readKeys(platform, repository, query);
+  return { items: await readImages(platform, repository, items, query), nextCursor };
+}
+
+/** How many `listImages` would list on all its pages. */
+export async function countImages(
+  platform: Platform,
+  actor: Actor,
+  address: RepositoryAddress,
+  filter: ImageFilter,
+): Promise<number> {
+  const repository = await seeRepository(platform, actor, address);
+  if (!filter.search && !filter.withAttachments) return repository.imageCount;
+  const { count } = await listed(platform, repository, filter)
+    .select((eb) => eb.cast<number>(eb.fn.countAll(), 'bigint').as('count'))
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+const readAtOnce = 100;
+
+/** All images with all their tags, newest push first, a page in memory at a time. Throws as `listImages`, before the first. */
+export async function* eachImage(platform: Platform, actor: Actor, address: RepositoryAddress): AsyncGenerator<Image> {
+  const repository = await seeRepository(platform, actor, address);
+  for (let after: Position | null = null; ; ) {
+    const { items, nextCursor }: Page<Digest> = await readKeys(platform, repository, { limit: readAtOnce, after });
+    yield* await readImages(platform, repository, items, { withAllTags: true });
+    if (!nextCursor) return;
+    after = nextCursor;
+  }
 }
 
 /** Throws `not_found` about the manifest. */
@@ -106,86 +90,58 @@ export async function getImage(
   digest: Digest,
 ): Promise<Image> {
   const repository = await seeRepository(platform, actor, address);
-  const row = await platform.db
-    .selectFrom('manifests')
-    .select(columns)
-    .where('repository_id', '=', repository.id)
-    .where('digest', '=', digest)
-    .executeTakeFirst();
-  const [image] = row ? await toImages(platform, repository, [row]) : [];
+  const [image] = await readImages(platform, repository, [digest], {});
   if (image) return image;
-  throw new Failure('not_found', `There is no image ${digest} in this repository.`, { about: 'manifest' });
+  throw imageUnknown(digest);
+}
+
+/** With all its tags, by digest or tag, as clients write it. Throws `not_found` about the manifest. */
+export async function getImageByReference(
+  platform: Platform,
+  actor: Actor,
+  address: RepositoryAddress,
+  reference: string,
+): Promise<Image> {
+  const repository = await seeRepository(platform, actor, address);
+  const digest = isDigest(reference) ? reference : await findTagged(platform, repository, reference);
+  const [image] = digest ? await readImages(platform, repository, [digest], { withAllTags: true }) : [];
+  if (image) return image;
+  throw imageUnknown(reference);
+}
+
+async function findTagged({ db }: Platform, { id }: SeenRepository, tag: string): Promise<Digest | undefined> {
+  if (!isTagName(tag)) return undefined;
+  const row = await db
+    .selectFrom('tags')
+    .select('digest')
+    .where('repository_id', '=', id)
+    .where('name', '=', tag)
+    .executeTakeFirst();
+  return row?.digest as Digest | undefined;
+}
+
+function imageUnknown(reference: string): Failure {
+  return new Failure('not_found', `There is no image ${reference.slice(0, 140)} in this repository.`, {
+    about: 'manifest',
+  });
+}
+
+/** The digests of a page. Only what stands in an index is read, so that an offset skips its entries and no rows. */
+async function readKeys(
+  platform: Platform,
+  repository: SeenRepository,
+  { search, withAttachments, withAllTags: _, ...page }: ImageQuery,
+): Promise<Page<Digest>> {
+  const query = listed(platform, repository, { search, withAttachments }).select(['pushed_at', 'digest']);
+  return readPage(query, newestFirst, page, (row) => row.digest as Digest);
+}
+
+function listed({ db }: Platform, { id }: SeenRepository, { search, withAttachments }: ImageFilter) {
+  let query = db.selectFrom('manifests').where('repository_id', '=', id);
+  if (!withAttachments) query = query.where('is_attachment', '=', 0);
+  return search ? query.where(matches(id, toSearchPattern(search))) : query;
 }
 
 const matches = (repositoryId: string, pattern: string) => sql<SqlBool>`(
   manifests.digest like ${pattern} escape '\\' or manifests.digest in (
     select t.digest from tags as t where t.repository_id = ${repositoryId} and lower(t.name) like ${pattern} escape '\\'))`;
-
-/** A fixed number of queries, however long the page. */
-async function toImages(platform: Platform, repository: Repository, rows: readonly Row[]): Promise<Image[]> {
-  const [tags, sizes, contents] = [
-    await findTagsOfImages(platform, repository.id, rows.map(digestOfRow)),
-    await findIndexSizes(platform, repository, rows.filter(isIndex).map(digestOfRow)),
-    await readContents(platform, repository.id, rows),
-  ];
-  return rows.map((row) => {
-    const ofRow = tags.get(row.digest) ?? { tags: [], hasMoreTags: false };
-    const content = contents.get(row.digest) ?? { layers: [], entries: [] };
-    return { ...toImage(row, sizes.get(row.digest) ?? row.image_size), ...ofRow, ...content };
-  });
-}
-
-const digestOfRow = (row: Row) => row.digest;
-const isIndex = (row: Row) => /\.index\.v1\+json$|\.manifest\.list\.v2\+json$/.test(row.media_type);
-
-function toImage(row: Row, sizeBytes: number): Omit<Image, 'tags' | 'hasMoreTags' | 'layers' | 'entries'> {
-  return {
-    digest: row.digest as Digest,
-    kind: isIndex(row) ? 'index' : 'image',
-    mediaType: row.media_type,
-    // For referrers the column repeats the config's type where a manifest says none of its own.
-    artifactType: row.artifact_type === row.config_media_type ? null : row.artifact_type,
-    configMediaType: row.config_media_type,
-    os: row.os,
-    architecture: row.architecture,
-    sizeBytes,
-    subject: row.subject,
-    builtAt: row.built_at,
-    pushedAt: row.pushed_at,
-    createdAt: row.built_at !== null && row.built_at >= firstBelievable ? row.built_at : row.pushed_at,
-  };
-}
-
-/** Reproducible builds write the epoch, or 1980 because zip files begin there: such a time says nothing. */
-const firstBelievable = Date.UTC(1982, 0, 1);
-
-/** Manifests may have four megabytes each: they are read and parsed some at a time, so that a page stays small. */
-async function readContents({ db }: Platform, repositoryId: string, rows: readonly Row[]) {
-  const contents = new Map<string, ReturnType<typeof parseContent>>();
-  for (const batch of inBatches(rows)) {
-    const found = await db
-      .selectFrom('manifests')
-      .select(['digest', 'bytes'])
-      .where('repository_id', '=', repositoryId)
-      .where('digest', 'in', batch.map(digestOfRow))
-      .execute();
-    for (const { digest, bytes } of found) contents.set(digest, parseContent(bytes));
-  }
-  return contents;
-}
-
-const batchBytes = 4 * 1024 * 1024;
-
-function inBatches(rows: readonly Row[]): Row[][] {
-  const batches: Row[][] = [];
-  let room = 0;
-  for (const row of rows) {
-    if (row.size > room) {
-      batches.push([]);
-      room = batchBytes;
-    }
-    batches.at(-1)?.push(row);
-    room -= row.size;
-  }
-  return batches;
-}

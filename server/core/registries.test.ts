@@ -33,6 +33,7 @@ test('a registry is active at once, private, and limited as configured unless sa
     sizeBytes: 0,
     reservedBytes: 0,
     sizeLimitBytes: platform.config.registryLimitBytes,
+    repositoryCount: 0,
     createdAt: platform.now(),
     updatedAt: platform.now(),
   });

@@ -29,6 +29,8 @@ export type Registry = {
   /** What running uploads may still add. */
   reservedBytes: number;
   sizeLimitBytes: number;
+  /** Those that lists show. */
+  repositoryCount: number;
   createdAt: number;
   updatedAt: number;
 };
@@ -48,6 +50,7 @@ export function toRegistry(row: Selectable<RegistryRow>): Registry {
     sizeBytes: row.size,
     reservedBytes: row.reserved,
     sizeLimitBytes: row.size_limit,
+    repositoryCount: row.repository_count,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

@@ -4,7 +4,7 @@ import { type Selectable, type SelectQueryBuilder, type SqlBool, sql } from 'kys
 import type { Actor } from './actors.ts';
 import { Failure } from './failure.ts';
 import type { RepositoryName } from './names.ts';
-import { type Order, type Page, type PageInput, readPage, type Sort, toSearchPattern } from './page.ts';
+import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { type Permission, requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { requireCovered } from './projects.ts';
@@ -22,6 +22,9 @@ export type Repository = {
   type: 'image' | 'helm-chart';
   /** Its blobs and manifests; what it shares with other repositories counts in each. */
   sizeBytes: number;
+  /** Attachments of images (signatures, SBOMs) are not counted. */
+  imageCount: number;
+  tagCount: number;
   createdAt: number;
   /** The last push, tag move or deletion. */
   updatedAt: number;
@@ -30,27 +33,88 @@ export type Repository = {
 /** The registry by id or name, the repository by its name in there. */
 export type RepositoryAddress = { registry: string; repository: string };
 
-export type RepositoryQuery = PageInput & {
-  search?: string | undefined;
-  sort?: Sort<'name'> | undefined;
-};
+export type RepositoryFilter = { search?: string | undefined };
+export type RepositoryQuery = PageInput & RepositoryFilter & { sort?: Sort<RepositoryOrder> | undefined };
+type RepositoryOrder = 'name' | 'updatedAt' | 'size';
 
-type Row = Selectable<RepositoryRow> & { config_media_type: string | null };
-
-const byName: Order<Row>['columns'] = [{ sql: sql.ref('repositories.name'), type: 'text', of: (row) => row.name }];
-
-/** By name. A repository is listed from its first manifest on. Throws `not_found` about the registry. */
+/** By name unless asked otherwise. A repository is listed from its first manifest on. Throws `not_found`. */
 export async function listRepositories(
   platform: Platform,
   actor: Actor,
   registry: string,
-  { search, sort, ...page }: RepositoryQuery,
+  query: RepositoryQuery,
 ): Promise<Page<Repository>> {
   const { id } = await getRegistry(platform, actor, registry);
-  let query = selectRepositories(platform, id);
-  if (search) query = query.where(sql<SqlBool>`lower(repositories.name) like ${toSearchPattern(search)} escape '\\'`);
-  return readPage(query, { columns: byName, descending: sort?.descending ?? false }, page, toRepository);
+  const { items, nextCursor } = await readKeys(platform, id, query);
+  return { items: await readRepositories(platform, id, items), nextCursor };
 }
+
+/** The names alone, for clients that show no more. */
+export async function listRepositoryNames(
+  platform: Platform,
+  actor: Actor,
+  registry: string,
+  { search, sort, ...page }: PageInput & RepositoryFilter & { sort?: Sort<'name'> | undefined },
+): Promise<Page<string>> {
+  const { id } = await getRegistry(platform, actor, registry);
+  const order = { columns: [nameColumn], descending: sort?.descending ?? false };
+  return readPage(listed(platform, id, search).select('name'), order, page, (row) => row.name);
+}
+
+/** How many `listRepositories` would list on all its pages. */
+export async function countRepositories(
+  platform: Platform,
+  actor: Actor,
+  registry: string,
+  { search }: RepositoryFilter,
+): Promise<number> {
+  const { id, repositoryCount } = await getRegistry(platform, actor, registry);
+  if (!search) return repositoryCount;
+  const { count } = await listed(platform, id, search)
+    .select((eb) => eb.cast<number>(eb.fn.countAll(), 'bigint').as('count'))
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+type Key = Pick<Selectable<RepositoryRow>, 'id' | 'name' | 'updated_at' | 'size'>;
+
+const nameColumn = { sql: sql.ref('name'), type: 'text' as const, of: (row: { name: string }) => row.name };
+const idColumn: SortColumn<Key> = { sql: sql.ref('id'), type: 'text', of: (row) => row.id };
+
+const orders: Record<RepositoryOrder, { key: keyof Key; columns: readonly SortColumn<Key>[] }> = {
+  name: { key: 'name', columns: [nameColumn] },
+  updatedAt: {
+    key: 'updated_at',
+    columns: [{ sql: sql.ref('updated_at'), type: 'number', of: (row) => row.updated_at }, idColumn],
+  },
+  size: { key: 'size', columns: [{ sql: sql.ref('size'), type: 'number', of: (row) => row.size }, idColumn] },
+};
+
+/** The ids of a page. Only what stands in an index is read, so that an offset skips its entries and no rows. */
+async function readKeys(
+  platform: Platform,
+  registryId: string,
+  { search, sort, ...page }: RepositoryQuery,
+): Promise<Page<string>> {
+  const { key, columns } = orders[sort?.by ?? 'name'];
+  // Of the other columns of `Key` nothing is asked: the order knows which one it is.
+  const query = listed(platform, registryId, search).select(['id', key]) as SelectQueryBuilder<
+    Schema,
+    'repositories',
+    Key
+  >;
+  return readPage(query, { columns, descending: sort?.descending ?? false }, page, (row) => row.id);
+}
+
+/** In the order of the ids; what went meanwhile is left out. */
+async function readRepositories(platform: Platform, registryId: string, ids: readonly string[]): Promise<Repository[]> {
+  if (ids.length === 0) return [];
+  const rows = await selectRepositories(platform, registryId).where('id', 'in', ids).execute();
+  const byId = new Map(rows.map((row) => [row.id, toRepository(row)]));
+  return ids.flatMap((id) => byId.get(id) ?? []);
+}
+
+type Row = Selectable<RepositoryRow> & { config_media_type: string | null };
 
 /** Throws `not_found` about the registry or the repository. */
 export async function getRepository(
@@ -64,15 +128,20 @@ export async function getRepository(
   throw repositoryUnknown(repository);
 }
 
+export type SeenRepository = { id: string; registryId: string; imageCount: number };
+
 /** A repository whose content is asked for: what `getRepository` finds, without what it costs to show. */
 export async function seeRepository(
   platform: Platform,
   actor: Actor,
   { registry, repository }: RepositoryAddress,
-): Promise<{ id: string; registryId: string }> {
+): Promise<SeenRepository> {
   const { id: registryId } = await getRegistry(platform, actor, registry);
-  const row = await listed(platform, registryId).select('id').where('name', '=', repository).executeTakeFirst();
-  if (row) return { id: row.id, registryId };
+  const row = await listed(platform, registryId)
+    .select(['id', 'image_count'])
+    .where('name', '=', repository)
+    .executeTakeFirst();
+  if (row) return { id: row.id, registryId, imageCount: row.image_count };
   throw repositoryUnknown(repository);
 }
 
@@ -109,8 +178,10 @@ function selectRepositories(platform: Platform, registryId: string): SelectQuery
   return listed(platform, registryId).selectAll().select(newestConfigType.as('config_media_type'));
 }
 
-function listed({ db }: Platform, registryId: string) {
-  return db.selectFrom('repositories').where('registry_id', '=', registryId).where('is_listed', '=', 1);
+function listed({ db }: Platform, registryId: string, search?: string) {
+  const query = db.selectFrom('repositories').where('registry_id', '=', registryId).where('is_listed', '=', 1);
+  if (!search) return query;
+  return query.where(sql<SqlBool>`lower(name) like ${toSearchPattern(search)} escape '\\'`);
 }
 
 /**
@@ -132,6 +203,8 @@ function toRepository(row: Row): Repository {
     name: row.name,
     type: row.config_media_type === helmConfigType ? 'helm-chart' : 'image',
     sizeBytes: row.size,
+    imageCount: row.image_count,
+    tagCount: row.tag_count,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

@@ -164,7 +164,7 @@ export type NamePage = { limit: number; after: string | undefined };
 /** Tag names in byte order, and whether more follow. */
 export async function listTagNames(
   { db }: Platform,
-  { id }: LiveRepository,
+  { id }: { id: string },
   { limit, after }: NamePage,
 ): Promise<{ names: string[]; hasMore: boolean }> {
   const rows = await db

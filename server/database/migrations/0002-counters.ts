@@ -23,9 +23,10 @@ export const counters: Migration = {
       tag_count = (select count(*) from tags t where t.repository_id = repositories.id),
       is_listed = case when state = 'live'
         and exists (select 1 from manifests m where m.repository_id = repositories.id) then 1 else 0 end`,
-    'create index repositories_by_name on repositories (registry_id, is_listed, name)',
-    'create index repositories_by_update on repositories (registry_id, is_listed, updated_at, id)',
-    'create index repositories_by_size on repositories (registry_id, is_listed, size, id)',
+    // With all that pages and searches ask before they know which rows they show.
+    'create index repositories_by_name on repositories (registry_id, is_listed, name, id)',
+    'create index repositories_by_update on repositories (registry_id, is_listed, updated_at, id, name)',
+    'create index repositories_by_size on repositories (registry_id, is_listed, size, id, name)',
 
     `alter table registries add column repository_count ${bigint} not null default 0`,
     `update registries set repository_count =

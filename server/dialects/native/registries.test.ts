@@ -21,6 +21,7 @@ test('a registry is made, found by id and by name, changed and deleted', async (
     sizeBytes: 0,
     reservedBytes: 0,
     sizeLimitBytes: 1000,
+    repositoryCount: 0,
     createdAt: new Date(platform.now()).toISOString(),
     updatedAt: new Date(platform.now()).toISOString(),
   };

@@ -126,6 +126,7 @@ export function toWireRegistry({ config }: Platform, registry: CoreRegistry): St
     sizeBytes: registry.sizeBytes,
     reservedBytes: registry.reservedBytes,
     sizeLimitBytes: registry.sizeLimitBytes,
+    repositoryCount: registry.repositoryCount,
     createdAt: toTime(registry.createdAt),
     updatedAt: toTime(registry.updatedAt),
   };

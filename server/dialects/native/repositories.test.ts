@@ -28,6 +28,8 @@ test('a repository is listed from its first manifest on', async (t) => {
     registryId: team.registryId,
     type: 'image',
     sizeBytes: registry.sizeBytes,
+    imageCount: 1,
+    tagCount: 1,
     createdAt: json.createdAt,
     updatedAt: new Date(platform.now()).toISOString(),
   });

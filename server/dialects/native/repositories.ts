@@ -69,6 +69,8 @@ function toWire(repository: CoreRepository): Static<typeof Repository> {
     registryId: repository.registryId,
     type: repository.type,
     sizeBytes: repository.sizeBytes,
+    imageCount: repository.imageCount,
+    tagCount: repository.tagCount,
     createdAt: toTime(repository.createdAt),
     updatedAt: toTime(repository.updatedAt),
   };
