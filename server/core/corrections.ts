@@ -5,6 +5,7 @@
 import { sql } from 'kysely';
 import { counts } from './counts.ts';
 import type { Platform } from './platform.ts';
+import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
 /** The bytes are gone or damaged. The digest is not there any more until it is pushed again. */
@@ -38,18 +39,48 @@ export async function correctLinks(platform: Platform, registryId: string, diges
   });
 }
 
-/** False if the repository is gone. */
-export async function correctRepositorySize(platform: Platform, repositoryId: string): Promise<boolean> {
+/** Whether it is an attachment, and with it how many images its repository has. False if the manifest is gone. */
+export async function correctKind(platform: Platform, repositoryId: string, digest: string): Promise<boolean> {
   return transact(platform, async ({ db }) => {
     const update = db.updateTable('repositories').where('id', '=', repositoryId);
     await update.set({ revision: sql`revision + 1` }).execute();
     const row = await db
+      .selectFrom('manifests as m')
+      .select(counts.isAttachment.as('is_attachment'))
+      .where('m.repository_id', '=', repositoryId)
+      .where('m.digest', '=', digest)
+      .executeTakeFirst();
+    if (!row) return false;
+    const manifest = db.updateTable('manifests').where('repository_id', '=', repositoryId).where('digest', '=', digest);
+    await manifest.set(row).execute();
+    const images = await db
       .selectFrom('repositories as p')
-      .select(counts.repositorySize.as('size'))
+      .select(counts.repositoryImages.as('image_count'))
+      .where('p.id', '=', repositoryId)
+      .executeTakeFirstOrThrow();
+    await update.set(images).execute();
+    return true;
+  });
+}
+
+/** All counters of a repository; one that comes to be listed is counted by its registry. False if it is gone. */
+export async function correctRepository(platform: Platform, repositoryId: string): Promise<boolean> {
+  return transact(platform, async (platform) => {
+    const { db } = platform;
+    const update = db.updateTable('repositories').where('id', '=', repositoryId);
+    await update.set({ revision: sql`revision + 1` }).execute();
+    const row = await db
+      .selectFrom('repositories as p')
+      .select(['p.registry_id', 'p.is_listed as was_listed', counts.repositoryListed.as('is_listed')])
+      .select([counts.repositorySize.as('size'), counts.repositoryImages.as('image_count')])
+      .select(counts.repositoryTags.as('tag_count'))
       .where('p.id', '=', repositoryId)
       .executeTakeFirst();
-    if (row) await update.set(row).execute();
-    return row !== undefined;
+    if (!row) return false;
+    const { registry_id, was_listed, ...counters } = row;
+    await update.set(counters).execute();
+    await release(platform, registry_id, 0, 0, was_listed - counters.is_listed);
+    return true;
   });
 }
 
@@ -69,16 +100,15 @@ export async function correctUses(platform: Platform, key: string): Promise<bool
   });
 }
 
-/**
- * Size and reservations of a registry. False if it is gone.
- */
-export async function correctRegistrySize(platform: Platform, registryId: string): Promise<boolean> {
+/** Size, reservations and repositories of a registry. False if it is gone. */
+export async function correctRegistry(platform: Platform, registryId: string): Promise<boolean> {
   return transact(platform, async ({ db }) => {
     const update = db.updateTable('registries').where('id', '=', registryId);
     await update.set({ size: sql`size` }).execute();
     const row = await db
       .selectFrom('registries as g')
       .select([counts.registrySize.as('size'), counts.registryReserved.as('reserved')])
+      .select(counts.registryRepositories.as('repository_count'))
       .where('g.id', '=', registryId)
       .executeTakeFirst();
     if (row) await update.set(row).execute();

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 
 /**
- * What the counters count, as parts of a select: of blobs `b`, objects `o`, repositories `p`, registries `g`. Beside the
- * counter itself, in one statement, they are exact: a snapshot has no push that is half done.
+ * What the counters count, as parts of a select: of blobs `b`, objects `o`, manifests `m`, repositories `p`, registries
+ * `g`. Beside the counter itself, in one statement, they are exact: a snapshot has no push that is half done.
  */
 export const counts = {
   links: sql<number>`cast((select count(*) from repository_blobs
@@ -13,6 +13,20 @@ export const counts = {
   repositorySize: sql<number>`cast((select coalesce(sum(b.size), 0) from repository_blobs l
       join blobs b on b.registry_id = l.registry_id and b.digest = l.digest where l.repository_id = p.id)
     + (select coalesce(sum(m.size), 0) from manifests m where m.repository_id = p.id) as bigint)`,
+  /** 0 or 1. */
+  isAttachment: sql<number>`case when m.subject is not null then 1
+    when exists (select 1 from tags t where t.repository_id = m.repository_id and t.digest = m.digest)
+      and not exists (select 1 from tags t where t.repository_id = m.repository_id and t.digest = m.digest
+        and t.belongs_to is null)
+    then 1 else 0 end`,
+  repositoryImages: sql<number>`cast((select count(*) from manifests
+    where repository_id = p.id and is_attachment = 0) as bigint)`,
+  repositoryTags: sql<number>`cast((select count(*) from tags where repository_id = p.id) as bigint)`,
+  /** 0 or 1. One that lost its last manifest stays as it is. */
+  repositoryListed: sql<number>`case when p.state <> 'live' then 0
+    when exists (select 1 from manifests where repository_id = p.id) then 1 else p.is_listed end`,
+  registryRepositories: sql<number>`cast((select count(*) from repositories
+    where registry_id = g.id and is_listed = 1) as bigint)`,
   registrySize: sql<number>`cast((select coalesce(sum(b.size), 0) from blobs b where b.registry_id = g.id)
     + (select coalesce(sum(m.size), 0) from manifests m join repositories r on r.id = m.repository_id
       where r.registry_id = g.id) as bigint)`,

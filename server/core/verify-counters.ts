@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { correctLinks, correctRegistrySize, correctRepositorySize } from './corrections.ts';
+import { correctKind, correctLinks } from './corrections.ts';
 import { counts } from './counts.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
 import type { Platform } from './platform.ts';
@@ -48,10 +48,23 @@ async function* eachBlob({ db }: Platform) {
   }
 }
 
-export async function verifyManifests({ platform, deep, report }: Verification, checked: Checked): Promise<void> {
+const kindOf = (isAttachment: number) => (isAttachment ? 'an attachment' : 'an image');
+
+export async function verifyManifests(verification: Verification, checked: Checked): Promise<void> {
+  const { platform, deep, repair, report } = verification;
   for await (const manifest of eachManifest(platform, deep)) {
     checked.manifests++;
     const what = `${manifest.digest} in ${manifest.registry}/${manifest.repository}`;
+    if (manifest.is_attachment !== manifest.counted) {
+      const isCorrected = repair && (await correctKind(platform, manifest.repositoryId, manifest.digest));
+      report({
+        kind: 'manifest kind',
+        what,
+        expected: kindOf(manifest.counted),
+        found: kindOf(manifest.is_attachment),
+        repair: isCorrected ? 'corrected' : undefined,
+      });
+    }
     if (manifest.length !== manifest.size) {
       report({ kind: 'manifest damaged', what, expected: manifest.size, found: manifest.length });
     } else if (manifest.bytes) {
@@ -71,6 +84,7 @@ async function* eachManifest({ db }: Platform, withBytes: boolean) {
       .innerJoin('registries as g', 'g.id', 'p.registry_id')
       .select(['m.repository_id as repositoryId', 'm.digest', 'm.size', 'p.name as repository', 'g.name as registry'])
       .select(sql<number>`length(m.bytes)`.as('length'))
+      .select(['m.is_attachment', counts.isAttachment.as('counted')])
       .$if(withBytes, (query) => query.select('m.bytes'))
       .where(sql<boolean>`(m.repository_id, m.digest) > (${after.repositoryId}, ${after.digest})`)
       .orderBy('m.repository_id')
@@ -81,63 +95,5 @@ async function* eachManifest({ db }: Platform, withBytes: boolean) {
     const last = page.at(-1);
     if (!last) return;
     after = last;
-  }
-}
-
-export async function verifyRepositories({ platform, repair, report }: Verification, checked: Checked): Promise<void> {
-  for await (const repository of eachRepository(platform)) {
-    checked.repositories++;
-    if (repository.size === repository.counted) continue;
-    const isCorrected = repair && (await correctRepositorySize(platform, repository.id));
-    report({
-      kind: 'repository size',
-      what: `${repository.registry}/${repository.name}`,
-      expected: repository.counted,
-      found: repository.size,
-      repair: isCorrected ? 'corrected' : undefined,
-    });
-  }
-}
-
-async function* eachRepository({ db }: Platform) {
-  let after = '';
-  for (;;) {
-    const page = await db
-      .selectFrom('repositories as p')
-      .innerJoin('registries as g', 'g.id', 'p.registry_id')
-      .select(['p.id', 'p.name', 'p.size', 'g.name as registry', counts.repositorySize.as('counted')])
-      .where('p.id', '>', after)
-      // One that is being emptied shows its size to nobody any more, and nobody keeps it.
-      .where('p.state', '=', 'live')
-      .orderBy('p.id')
-      .limit(pageSize)
-      .execute();
-    yield* page;
-    const last = page.at(-1);
-    if (!last) return;
-    after = last.id;
-  }
-}
-
-export async function verifyRegistries({ platform, repair, report }: Verification, checked: Checked): Promise<void> {
-  const registries = await platform.db.selectFrom('registries').select('id').orderBy('id').execute();
-  for (const { id } of registries) {
-    const row = await platform.db
-      .selectFrom('registries as g')
-      .select(['g.name', 'g.size', 'g.reserved'])
-      .select([counts.registrySize.as('countedSize'), counts.registryReserved.as('countedReserved')])
-      .where('g.id', '=', id)
-      .executeTakeFirst();
-    if (!row) continue;
-    checked.registries++;
-    if (row.size === row.countedSize && row.reserved === row.countedReserved) continue;
-    const done = repair && (await correctRegistrySize(platform, id)) ? 'corrected' : undefined;
-    const about = { what: row.name, repair: done } as const;
-    if (row.size !== row.countedSize) {
-      report({ kind: 'registry size', expected: row.countedSize, found: row.size, ...about });
-    }
-    if (row.reserved !== row.countedReserved) {
-      report({ kind: 'registry reserved', expected: row.countedReserved, found: row.reserved, ...about });
-    }
   }
 }

@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test';
 import { basic, openOci, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
 import { digestOf } from './digest.ts';
-import { lockDeleting, removeLinks, removeManifests } from './repository-emptying.ts';
+import type { Platform } from './platform.ts';
+import { closeRepository, lockDeleting, removeLinks, removeManifests } from './repository-emptying.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 import { type Finding, verify } from './verify.ts';
@@ -138,9 +139,10 @@ test('a manifest that was changed in the database is found', async (t) => {
 test('every counter that drifted is found, corrected by a repair, and right after it', async (t) => {
   const { platform, run } = await open(t);
   const { db } = platform;
-  const before = await db.selectFrom('registries').select(['size', 'reserved']).executeTakeFirstOrThrow();
-  await db.updateTable('registries').set({ size: 1, reserved: 2 }).execute();
-  await db.updateTable('repositories').set({ size: 3 }).execute();
+  const before = await readCounters(platform);
+  await db.updateTable('registries').set({ size: 1, reserved: 2, repository_count: 7 }).execute();
+  await db.updateTable('repositories').set({ size: 3, image_count: 8, tag_count: 9, is_listed: 0 }).execute();
+  await db.updateTable('manifests').set({ is_attachment: 1 }).execute();
   await db.updateTable('blobs').set({ links: 4 }).where('digest', '=', digestOf(layer)).execute();
   await db.updateTable('objects').set({ refs: 5 }).execute();
   const kinds = [
@@ -148,23 +150,40 @@ test('every counter that drifted is found, corrected by a repair, and right afte
     'object uses',
     'object uses',
     'object uses',
+    'manifest kind',
+    'repository listed',
     'repository size',
+    'repository images',
+    'repository tags',
     'registry size',
     'registry reserved',
+    'registry repositories',
   ];
   assert.deepEqual((await run()).kinds, kinds);
   const repaired = await run({ repair: true });
-  assert.deepEqual(repaired.kinds, kinds);
+  const withKinds = kinds.filter((kind) => kind !== 'repository images');
+  assert.deepEqual(repaired.kinds, withKinds, 'images are counted again where a manifest turns out to be one');
   assert.ok(repaired.findings.every((one) => one.repair === 'corrected'));
   assert.deepEqual((await run()).findings, []);
-  assert.deepEqual(await db.selectFrom('registries').select(['size', 'reserved']).executeTakeFirstOrThrow(), before);
+  assert.deepEqual(await readCounters(platform), before);
 });
+
+const readCounters = async ({ db }: Platform) => [
+  await db.selectFrom('registries').select(['size', 'reserved', 'repository_count']).execute(),
+  await db.selectFrom('repositories').select(['size', 'image_count', 'tag_count', 'is_listed']).execute(),
+  await db.selectFrom('manifests').select('is_attachment').execute(),
+];
 
 test('a registry that is being emptied is well at every moment of it', async (t) => {
   const { platform, run, client } = await open(t);
   assert.equal((await client('HEAD', '/v2/acme/app/manifests/v1')).status, 200);
   const { id: registryId } = await platform.db.selectFrom('registries').select('id').executeTakeFirstOrThrow();
   const { id } = await platform.db.selectFrom('repositories').select('id').executeTakeFirstOrThrow();
+  await transact(platform, async (platform) => {
+    await lockDeleting(platform, id);
+    await release(platform, registryId, 0, 0, await closeRepository(platform, id));
+  });
+  assert.deepEqual((await run({ deep: true })).findings, []);
   for (const step of [removeManifests, removeLinks]) {
     await transact(platform, async (platform) => {
       await lockDeleting(platform, id);

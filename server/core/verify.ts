@@ -7,8 +7,9 @@
 
 import { removeDoomed } from './objects.ts';
 import type { Platform } from './platform.ts';
-import { verifyBlobs, verifyManifests, verifyRegistries, verifyRepositories } from './verify-counters.ts';
+import { verifyBlobs, verifyManifests } from './verify-counters.ts';
 import { verifyObjects } from './verify-objects.ts';
+import { verifyRegistries, verifyRepositories } from './verify-totals.ts';
 
 export type FindingKind =
   | 'object missing'
@@ -20,9 +21,14 @@ export type FindingKind =
   | 'blob links'
   | 'blob size'
   | 'manifest damaged'
+  | 'manifest kind'
   | 'repository size'
+  | 'repository images'
+  | 'repository tags'
+  | 'repository listed'
   | 'registry size'
   | 'registry reserved'
+  | 'registry repositories'
   | 'removals overdue';
 
 export type Finding = {
