@@ -1,5 +1,6 @@
 import { ApiKey, ApiKeyList, ApiKeyWithSecret, CreateApiKey } from './api-keys.ts';
 import { AuditEvent, AuditEventList } from './audit-events.ts';
+import { CleanedImage, CleanRepository, CleanupFailure, CleanupResult } from './cleanup.ts';
 import { Image, ImageList, IndexEntry, Layer } from './images.ts';
 import { Operation, OperationList } from './operations.ts';
 import { Problem } from './problem.ts';
@@ -18,6 +19,10 @@ export const components: readonly Named[] = [
   ApiKeyWithSecret,
   AuditEvent,
   AuditEventList,
+  CleanedImage,
+  CleanRepository,
+  CleanupFailure,
+  CleanupResult,
   CreateApiKey,
   CreatedTeam,
   CreateRegistry,
