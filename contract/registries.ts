@@ -8,7 +8,7 @@ export const Registry = named('Registry', {
   host: Type.String({ description: 'What docker login takes, for example registry.example.com.' }),
   region: Type.String(),
   projectId: nullable(Id),
-  status: oneOf(['active', 'garbage_collection', 'deleting', 'error']),
+  status: oneOf(['active', 'collecting', 'deleting', 'error']),
   statusReason: nullable(Type.String({ description: 'Why an operation on it failed.' })),
   isPublic: Type.Boolean({ description: 'Whether anybody may pull without signing in.' }),
   isManaged: Type.Boolean({ description: 'It came with its project and can be deleted only with it.' }),

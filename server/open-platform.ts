@@ -40,6 +40,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     const blobs = await openDiskStore(join(config.dataDir, 'objects'));
     const platform: Platform = {
       db: database.db,
+      scans: database.scans,
       blobs,
       secrets,
       outbound: openOutbound({ allowed: upstreamAllow }),

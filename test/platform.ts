@@ -32,6 +32,7 @@ export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = 
   const clock = newClock();
   return {
     db,
+    scans: db,
     engine,
     storeDir,
     clock,

@@ -11,6 +11,7 @@ import {
   ensureRepository,
   findRegistry,
   type LiveRepository,
+  lockForPush,
   mayDo,
   type RegistryAccess,
   type RepositoryAccess,
@@ -158,9 +159,9 @@ function linkedIn({ db }: Platform, digest: Digest) {
     .where('b.lost', '=', 0);
 }
 
-async function linkMounted(platform: Platform, actor: Actor, repository: LiveRepository, blob: Blob): Promise<void> {
-  const registryId = repository.registry.id;
-  await lockRepository(platform, repository.id);
+async function linkMounted(platform: Platform, actor: Actor, found: LiveRepository, blob: Blob): Promise<void> {
+  const registryId = found.registry.id;
+  const repository = await lockForPush(platform, found);
   await requireNotRevoked(platform, actor);
   if (await isLost(platform, registryId, blob.digest)) throw sourceVanished;
   if (await leaseLink(platform, repository.id, blob.digest, actor.holder)) return;

@@ -14,7 +14,13 @@ export const leaseMs = 6 * 3600_000;
 type Repository = { id: string; registryId: string };
 
 /** Always the first statement. Answers whether lists show it already. Throws `not_found` about the repository. */
-export async function lockRepository({ db }: Platform, repositoryId: string): Promise<{ isListed: boolean }> {
+export async function lockRepository(platform: Platform, repositoryId: string): Promise<{ isListed: boolean }> {
+  const locked = await lockIfThere(platform, repositoryId);
+  if (!locked) throw new Failure('not_found', 'The repository is gone.', { about: 'repository' });
+  return locked;
+}
+
+export async function lockIfThere({ db }: Platform, repositoryId: string): Promise<{ isListed: boolean } | undefined> {
   const row = await db
     .updateTable('repositories')
     .set({ revision: sql`revision + 1` })
@@ -22,8 +28,7 @@ export async function lockRepository({ db }: Platform, repositoryId: string): Pr
     .where('state', '=', 'live')
     .returning('is_listed')
     .executeTakeFirst();
-  if (!row) throw new Failure('not_found', 'The repository is gone.', { about: 'repository' });
-  return { isListed: row.is_listed === 1 };
+  return row && { isListed: row.is_listed === 1 };
 }
 
 /** What a repository has more, or less where it is negative. `isListed`: it has its first manifest. */

@@ -7,7 +7,7 @@ import { recordAudit } from './audit.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
 import { Failure } from './failure.ts';
 import { type ImageConfig, readImageConfig } from './image-config.ts';
-import { growRepository, leaseManifest, leaseMs, lockRepository } from './links.ts';
+import { growRepository, leaseManifest, leaseMs } from './links.ts';
 import {
   effectiveArtifactType,
   imageSize,
@@ -18,7 +18,7 @@ import {
 } from './manifest-document.ts';
 import type { TagName } from './names.ts';
 import type { Platform } from './platform.ts';
-import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
+import { ensureRepository, type LiveRepository, lockForPush, type RepositoryAccess } from './registry-access.ts';
 import { charge } from './sizes.ts';
 import { attachTags, isCosignTag, moveTag, type TagCondition } from './tags.ts';
 import { transact } from './transact.ts';
@@ -52,10 +52,10 @@ export async function pushManifest(
   if (push.digest && push.digest !== digest) {
     throw new Failure('invalid', `The manifest's digest is ${digest}, not ${push.digest}.`, { about: 'digest' });
   }
-  const repository = await ensureRepository(platform, access);
-  const config = await readImageConfig(platform, repository.id, document);
+  const found = await ensureRepository(platform, access);
+  const config = await readImageConfig(platform, found.id, document);
   await transact(platform, async (platform) => {
-    const { isListed } = await lockRepository(platform, repository.id);
+    const { isListed, ...repository } = await lockForPush(platform, found);
     await requireNotRevoked(platform, actor);
     await requireChildren(platform, repository, document);
     const isNew = await insertManifest(platform, actor, repository, { digest, document, config, push });

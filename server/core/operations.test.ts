@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTestPlatform, seedKey, seedTeam, type TestPlatform } from '#test/platform.ts';
 import { Failure } from './failure.ts';
+import { operationHandlers } from './operation-handlers.ts';
 import {
   advanceOperation,
   claimOperation,
@@ -30,7 +31,10 @@ async function open(t: Parameters<typeof openTestPlatform>[0], overrides = {}) {
   return { platform, team, enqueue };
 }
 
-const handlers = (handler: OperationHandler) => ({ delete_registry: handler, delete_repository: handler });
+const handlers = (handler: OperationHandler) => ({
+  ...operationHandlers,
+  delete_registry: handler,
+});
 
 async function claim(platform: TestPlatform, worker = 'w') {
   const operation = await claimOperation(platform, worker, kinds);

@@ -10,7 +10,7 @@ import { requirePermission, seesProject } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import type { OperationRow } from './schema.ts';
 
-export type OperationKind = 'delete_registry' | 'delete_repository';
+export type OperationKind = 'delete_registry' | 'delete_repository' | 'garbage_collection';
 
 export type Operation = {
   id: string;
@@ -21,6 +21,8 @@ export type Operation = {
   registryId: string | null;
   registryName: string | null;
   repositoryId: string | null;
+  /** What was asked for, beside all this. */
+  input: Readonly<Record<string, unknown>>;
   state: 'queued' | 'running' | 'done' | 'failed';
   attempts: number;
   freedBytes: number;
@@ -38,10 +40,18 @@ type NewOperation = {
   projectId: string | null;
   registry: { id: string; name: string };
   repositoryId?: string | undefined;
+  input?: Readonly<Record<string, unknown>> | undefined;
 };
 
 /** Queues work, in the transaction that makes it necessary. */
-export async function enqueueOperation({ db, now }: Platform, operation: NewOperation): Promise<Operation> {
+export async function enqueueOperation(platform: Platform, operation: NewOperation): Promise<Operation> {
+  const queued = await enqueueOnce(platform, operation);
+  if (queued) return queued;
+  throw new Error(`An operation ${operation.kind} of registry ${operation.registry.id} is there already.`);
+}
+
+/** Undefined where there may be one of its kind in a registry, and one waits or runs. */
+export async function enqueueOnce({ db, now }: Platform, operation: NewOperation): Promise<Operation | undefined> {
   const row = await db
     .insertInto('operations')
     .values({
@@ -56,16 +66,34 @@ export async function enqueueOperation({ db, now }: Platform, operation: NewOper
       again: 0,
       attempts: 0,
       freed: 0,
-      input: JSON.stringify({ projectId: operation.projectId, registryName: operation.registry.name }),
+      input: JSON.stringify({
+        ...operation.input,
+        projectId: operation.projectId,
+        registryName: operation.registry.name,
+      }),
       progress: '{}',
       error: null,
       created_at: now(),
       started_at: null,
       finished_at: null,
     })
+    .onConflict((oc) => oc.doNothing())
     .returningAll()
-    .executeTakeFirstOrThrow();
-  return toOperation(row);
+    .executeTakeFirst();
+  return row && toOperation(row);
+}
+
+/** Has an operation that runs now run once more when it ends. False if none runs. */
+export async function askAgain({ db }: Platform, kind: OperationKind, registryId: string): Promise<boolean> {
+  const row = await db
+    .updateTable('operations')
+    .set({ again: 1 })
+    .where('kind', '=', kind)
+    .where('registry_id', '=', registryId)
+    .where('state', '=', 'running')
+    .returning('id')
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** Throws `not_found` also for another team's and for those of projects the actor does not see. */
@@ -104,7 +132,7 @@ export async function listOperations(
 }
 
 export function toOperation(row: Selectable<OperationRow>): Operation {
-  const { projectId = null, registryName = null } = JSON.parse(row.input);
+  const { projectId = null, registryName = null, ...input } = JSON.parse(row.input);
   return {
     id: row.id,
     kind: row.kind,
@@ -113,6 +141,7 @@ export function toOperation(row: Selectable<OperationRow>): Operation {
     registryId: row.registry_id,
     registryName,
     repositoryId: row.repository_id,
+    input,
     state: row.state,
     attempts: row.attempts,
     freedBytes: row.freed,

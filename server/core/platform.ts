@@ -7,6 +7,11 @@ import type { Schema } from './schema.ts';
 /** What the core may reach outside itself. All effects, no operations. */
 export type Platform = {
   db: Kysely<Schema>;
+  /**
+   * For single selects that read much: they stop nobody else and have minutes of time, but see nothing of a transaction
+   * that has not ended.
+   */
+  scans: Kysely<Schema>;
   blobs: BlobStore;
   secrets: Secrets;
   outbound: Outbound;

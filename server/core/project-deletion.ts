@@ -5,7 +5,7 @@ import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { findProject, lockProject, orNone, type Project, projectUnknown, toTarget } from './projects.ts';
-import { type Registry, startDeletion, toRegistry } from './registry-rows.ts';
+import { collections, type Registry, startDeletion, toRegistry } from './registry-rows.ts';
 import { transact } from './transact.ts';
 
 /**
@@ -25,6 +25,7 @@ export async function deleteProject(
     const rows = await db
       .selectFrom('registries')
       .selectAll()
+      .select(collections)
       .where('project_id', '=', project.id)
       .orderBy('id')
       .execute();

@@ -1,4 +1,4 @@
-import { type Selectable, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { Failure } from './failure.ts';
@@ -11,13 +11,14 @@ import { isProject, orNone, requireCovered, requireProjects } from './projects.t
 import { getRegion } from './regions.ts';
 import {
   beingDeleted,
+  collections,
   insertRegistry,
   type Registry,
   requireRoomForRegistries,
+  type SeenRegistryRow,
   startDeletion,
   toRegistry,
 } from './registry-rows.ts';
-import type { RegistryRow } from './schema.ts';
 import { transact } from './transact.ts';
 
 export type RegistryInput = {
@@ -89,7 +90,7 @@ export async function countRegistries(platform: Platform, actor: Actor, input: R
   return count;
 }
 
-type Row = Selectable<RegistryRow>;
+type Row = SeenRegistryRow;
 const byId: SortColumn<Row> = { sql: sql.ref('id'), type: 'text', of: (row) => row.id };
 const orders: Record<RegistryOrder['by'], readonly SortColumn<Row>[]> = {
   name: [{ sql: sql.ref('name'), type: 'text', of: (row) => row.name }, byId],
@@ -98,7 +99,7 @@ const orders: Record<RegistryOrder['by'], readonly SortColumn<Row>[]> = {
 };
 
 function visibleRegistries({ db }: Platform, actor: Actor, { search, project }: RegistryFilter) {
-  let query = db.selectFrom('registries').selectAll().where('team_id', '=', actor.teamId);
+  let query = db.selectFrom('registries').selectAll().select(collections).where('team_id', '=', actor.teamId);
   const bound = actor.projectIds;
   if (bound !== null) {
     query = query.where((eb) => eb.or([eb('project_id', 'is', null), eb('project_id', 'in', orNone(bound))]));
@@ -125,6 +126,7 @@ export async function findOwnRegistry({ db, config }: Platform, actor: Actor, re
   const rows = await db
     .selectFrom('registries')
     .selectAll()
+    .select(collections)
     .where('team_id', '=', actor.teamId)
     .where(isUuid(ref) ? 'id' : 'name', '=', /^[a-z0-9-]{1,63}$/.test(ref) ? ref : '')
     .execute();
@@ -160,6 +162,8 @@ export async function updateRegistry(platform: Platform, actor: Actor, input: Re
       .set({ is_public: Number(isPublic), size_limit: sizeLimitBytes, updated_at: platform.now() })
       .where('id', '=', id)
       .returningAll()
+      .returning(collections)
+      .returning(collections)
       .executeTakeFirstOrThrow();
     const detail = { isPublic, sizeLimitBytes };
     await recordAudit(platform, actor, { action: 'registry.update', target: toTarget(current), detail });
@@ -174,6 +178,7 @@ async function lockRegistry(platform: Platform, actor: Actor, id: string): Promi
     .set((eb) => ({ name: eb.ref('name') }))
     .where('id', '=', id)
     .returningAll()
+    .returning(collections)
     .executeTakeFirst();
   if (!row) return findOwnRegistry(platform, actor, id);
   if (row.state === 'deleting') throw beingDeleted(row.name);

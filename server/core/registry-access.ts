@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
+import { lockIfThere, lockRepository } from './links.ts';
 import { isUuid, type RepositoryName, splitRepositoryName } from './names.ts';
 import { holdsRight, holdsRightEverywhere, type RegistryAction } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
@@ -190,6 +191,20 @@ export async function ensureRepository(platform: Platform, access: RepositoryAcc
     }
     return { ...access, id: row.id };
   });
+}
+
+/**
+ * `lockRepository` for a push: a collection or a deletion may have ended the repository since `ensureRepository` found it,
+ * and what comes now makes it again.
+ */
+export async function lockForPush(
+  platform: Platform,
+  found: LiveRepository,
+): Promise<LiveRepository & { isListed: boolean }> {
+  const locked = await lockIfThere(platform, found.id);
+  if (locked) return { ...found, ...locked };
+  const made = await ensureRepository(platform, { ...found, id: undefined });
+  return { ...made, ...(await lockRepository(platform, made.id)) };
 }
 
 /** For what needs an existing repository. Throws `not_found` about it. */

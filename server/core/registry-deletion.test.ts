@@ -8,19 +8,18 @@ import { digestOf } from './digest.ts';
 import { pushManifest } from './manifest-push.ts';
 import type { RepositoryName, TagName } from './names.ts';
 import { removeDoomed } from './objects.ts';
+import { operationHandlers } from './operation-handlers.ts';
 import { type ClaimedOperation, claimOperation, runNextOperation } from './operation-runs.ts';
 import { getOperation } from './operations.ts';
 import type { Platform } from './platform.ts';
 import { createRegistry, deleteRegistry, getRegistry } from './registries.ts';
 import { openRepository } from './registry-access.ts';
 import { runRegistryDeletion } from './registry-deletion.ts';
-import { runRepositoryDeletion } from './repository-deletion.ts';
 import { appendChunk } from './upload-chunks.ts';
 import { putBlob } from './upload-finish.ts';
 import { startUpload } from './uploads.ts';
 
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
-const handlers = { delete_registry: runRegistryDeletion, delete_repository: runRepositoryDeletion };
 
 const bodyOf = (bytes: Buffer) => ({
   length: bytes.length,
@@ -110,7 +109,7 @@ async function storedKeys(platform: TestPlatform) {
 }
 
 async function runAll(platform: Platform, worker = 'w') {
-  while (await runNextOperation(platform, worker, handlers));
+  while (await runNextOperation(platform, worker, operationHandlers));
 }
 
 async function seedContent(platform: TestPlatform, { owner, registryName }: SeededTeam) {

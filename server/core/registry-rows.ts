@@ -1,9 +1,10 @@
 // The rows of registries as `registries.ts` (what people make) and `managed-registries.ts` (what projects bring) share
 // them. Sizes and reservations are changed by `sizes.ts` alone.
 
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
+import { disconnectAll } from './cluster-disconnection.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
 import { enqueueOperation, type Operation } from './operations.ts';
@@ -19,8 +20,11 @@ export type Registry = {
   name: string;
   /** `deleting`: out of use for good, whatever becomes of the removal. */
   state: 'active' | 'deleting';
-  /** What people are shown. `error`: an operation failed five times, `statusReason` says why. */
-  status: 'active' | 'deleting' | 'error';
+  /**
+   * What people are shown. `collecting`: a garbage collection runs or waits, while everything else goes on. `error`: an
+   * operation failed five times, `statusReason` says why.
+   */
+  status: 'active' | 'collecting' | 'deleting' | 'error';
   statusReason: string | null;
   isPublic: boolean;
   /** Came with its project and goes only with it. */
@@ -35,7 +39,14 @@ export type Registry = {
   updatedAt: number;
 };
 
-export function toRegistry(row: Selectable<RegistryRow>): Registry {
+/** A column beside those of `registries`: how many collections of it run or wait, none or one. */
+export const collections = sql<number>`(select count(*) from operations as o where o.registry_id = registries.id
+  and o.kind = 'garbage_collection' and o.state in ('queued', 'running'))`.as('collections');
+
+export type SeenRegistryRow = Selectable<RegistryRow> & { collections: number };
+
+export function toRegistry(row: SeenRegistryRow): Registry {
+  const status = row.state === 'active' && row.collections > 0 ? 'collecting' : row.state;
   return {
     id: row.id,
     teamId: row.team_id,
@@ -43,7 +54,7 @@ export function toRegistry(row: Selectable<RegistryRow>): Registry {
     regionId: row.region_id,
     name: row.name,
     state: row.state,
-    status: row.status_reason !== null ? 'error' : row.state,
+    status: row.status_reason !== null ? 'error' : status,
     statusReason: row.status_reason,
     isPublic: row.is_public === 1,
     isManaged: row.is_managed === 1,
@@ -111,7 +122,7 @@ export async function insertRegistry({ db, now }: Platform, registry: NewRegistr
     .onConflict((oc) => oc.columns(['region_id', 'name']).doNothing())
     .returningAll()
     .executeTakeFirst();
-  return row && toRegistry(row);
+  return row && toRegistry({ ...row, collections: 0 });
 }
 
 /**
@@ -129,6 +140,7 @@ export async function startDeletion(platform: Platform, actor: Actor, registry: 
     .executeTakeFirst();
   if (!row) throw beingDeleted(registry.name);
   const { id, name, teamId, projectId } = registry;
+  await disconnectAll(platform, { registryId: id });
   const operation = await enqueueOperation(platform, {
     kind: 'delete_registry',
     teamId,

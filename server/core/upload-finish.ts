@@ -16,7 +16,7 @@ import { linkBlob, lockRepository } from './links.ts';
 import { type Body, type WrittenObject, writeObject } from './object-writing.ts';
 import { beginObject, dropObject, sealObject, unref } from './objects.ts';
 import type { Platform } from './platform.ts';
-import { ensureRepository, type LiveRepository, type RepositoryAccess } from './registry-access.ts';
+import { ensureRepository, type LiveRepository, lockForPush, type RepositoryAccess } from './registry-access.ts';
 import { charge } from './sizes.ts';
 import { transact } from './transact.ts';
 import { type Chunk, lostRace, requireInOrder, takeRunningHash } from './upload-chunks.ts';
@@ -32,13 +32,13 @@ export async function putBlob(
   access: RepositoryAccess,
   { digest, body }: { digest: Digest; body: Body },
 ): Promise<FinishedBlob> {
-  const repository = await ensureRepository(platform, access);
+  const found = await ensureRepository(platform, access);
   const hash = createHash(algorithmOf(digest));
-  const written = await writeObject(platform, repository.registry.id, body, hash);
+  const written = await writeObject(platform, found.registry.id, body, hash);
   try {
     requireDigest(digest, toDigest(algorithmOf(digest), hash));
     await transact(platform, async (platform) => {
-      await lockRepository(platform, repository.id);
+      const repository = await lockForPush(platform, found);
       await requireNotRevoked(platform, actor);
       await sealObject(platform, written.key, written.size);
       await commitBlob(platform, actor, repository, { digest, whole: written, reserved: written.reserved, unused: [] });

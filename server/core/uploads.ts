@@ -10,10 +10,9 @@ import type { Actor } from './actors.ts';
 import type { DigestAlgorithm } from './digest.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
-import { lockRepository } from './links.ts';
 import { unref } from './objects.ts';
 import type { Platform } from './platform.ts';
-import { ensureRepository, type RepositoryAccess } from './registry-access.ts';
+import { ensureRepository, lockForPush, type RepositoryAccess } from './registry-access.ts';
 import type { Schema, UploadRow } from './schema.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
@@ -32,10 +31,10 @@ export async function startUpload(
   access: RepositoryAccess,
   algorithm: DigestAlgorithm = 'sha256',
 ): Promise<UploadState> {
-  const repository = await ensureRepository(platform, access);
+  const found = await ensureRepository(platform, access);
   const id = newId();
   await transact(platform, async (platform) => {
-    await lockRepository(platform, repository.id);
+    const repository = await lockForPush(platform, found);
     const now = platform.now();
     await platform.db
       .insertInto('uploads')

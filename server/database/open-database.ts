@@ -6,11 +6,14 @@ import type { Schema } from '#core/schema.ts';
 import { newDatabaseClock } from './database-clock.ts';
 import type { Engine } from './engine.ts';
 import { migrate } from './migrate.ts';
-import { openPostgresDialect } from './postgres.ts';
+import { openPostgresDialect, openPostgresScans } from './postgres.ts';
 import { openSqliteDialect } from './sqlite.ts';
+import { openSqliteScans } from './sqlite-scans.ts';
 
 export type Database = {
   db: Kysely<Schema>;
+  /** `Platform.scans`. */
+  scans: Kysely<Schema>;
   engine: Engine;
   /** Milliseconds UTC, alike on all replicas: leases and claims of one are read by the others. */
   now: () => number;
@@ -39,7 +42,12 @@ async function openSqlite(dataDir: string): Promise<Database> {
     closeSync(openSync(file, 'a', 0o600));
     const db = new Kysely<Schema>({ dialect: openSqliteDialect(file) });
     await closeOnFailure(db, () => migrate(db, 'sqlite', Date.now));
-    return { db, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close: () => db.destroy() };
+    const scans = new Kysely<Schema>({ dialect: openSqliteScans(file) });
+    const close = async () => {
+      await scans.destroy();
+      await db.destroy();
+    };
+    return { db, scans, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close };
   });
 }
 
@@ -53,11 +61,13 @@ async function openPostgres(url: string, poolSize: number): Promise<Database> {
       await migrate(db, 'postgres', clock.now);
     });
     clock.start();
+    const scans = new Kysely<Schema>({ dialect: openPostgresScans(url) });
     const close = async () => {
       clock.stop();
+      await scans.destroy();
       await db.destroy();
     };
-    return { db, engine: 'postgres', now: clock.now, check: () => ask(db), close };
+    return { db, scans, engine: 'postgres', now: clock.now, check: () => ask(db), close };
   });
 }
 

@@ -46,10 +46,27 @@ const typeParsers: PoolConfig['types'] = {
 export function openPostgresDialect({ url, poolSize = 20, acquireTimeoutMs = 10_000 }: PostgresOptions): Dialect {
   const readersMax = Math.max(1, Math.floor(poolSize / 4));
   const openPool = (max: number, settings: readonly string[]) => newPool(url, { max, acquireTimeoutMs, settings });
+  return dialectOf(() => ({
+    writers: openPool(Math.max(1, poolSize - readersMax), sessionSettings),
+    readers: openPool(readersMax, readerSettings),
+  }));
+}
+
+/** For selects that read much: connections of their own, which only read, and minutes of time for each. */
+export function openPostgresScans(url: string): Dialect {
+  const settings = [...readerSettings, `set statement_timeout = '10min'`];
+  return dialectOf(() => {
+    const pool = newPool(url, { max: 2, acquireTimeoutMs: 10 * 60_000, settings });
+    return { writers: pool, readers: pool };
+  });
+}
+
+type Pools = { writers: Pool; readers: Pool };
+
+function dialectOf(openPools: () => Pools): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
-    createDriver: () =>
-      newDriver(openPool(Math.max(1, poolSize - readersMax), sessionSettings), openPool(readersMax, readerSettings)),
+    createDriver: () => newDriver(openPools()),
     createIntrospector: (db) => new PostgresIntrospector(db),
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
@@ -78,7 +95,7 @@ function newPool(url: string, { max, acquireTimeoutMs, settings }: PoolOptions):
 
 type Session = DatabaseConnection & { transaction: PoolClient | undefined };
 
-function newDriver(writers: Pool, readers: Pool): Driver {
+function newDriver({ writers, readers }: Pools): Driver {
   return {
     async init() {},
     async acquireConnection() {
@@ -113,7 +130,7 @@ function newDriver(writers: Pool, readers: Pool): Driver {
       endTransaction(connection as Session, { isBroken: true });
     },
     async destroy() {
-      await Promise.all([writers.end(), readers.end()]);
+      await Promise.all([...new Set([writers, readers])].map((pool) => pool.end()));
     },
   };
 }

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
 import { removeOldAuditEvents } from '#core/audit-events.ts';
+import { supplyNextCluster } from '#core/cluster-supply.ts';
 import { doomLateWriters, removeDoomed, renewWriters } from '#core/objects.ts';
+import { operationHandlers } from '#core/operation-handlers.ts';
 import { runNextOperation } from '#core/operation-runs.ts';
 import type { Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
-import { runRegistryDeletion } from '#core/registry-deletion.ts';
-import { runRepositoryDeletion } from '#core/repository-deletion.ts';
 import { renewUploads } from '#core/upload-renewal.ts';
 import { expireUploads } from '#core/uploads.ts';
 import { type Job, type Schedule, startSchedule } from './schedule.ts';
@@ -41,18 +41,22 @@ function janitorOf(platform: Platform): readonly Job[] {
 const auditBatch = 500;
 const dayMs = 24 * 60 * 60_000;
 
+// More than one, so that a cluster that does not answer does not keep the others waiting.
+const clusterWorkers = ['supply clusters', 'supply more clusters', 'supply yet more clusters'];
+
 function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): readonly Job[] {
   const workerId = `${hostname()}/${process.pid}`;
   return [
     {
       name: 'run operations',
       everyMs: 1000,
-      run: () =>
-        runNextOperation(platform, workerId, {
-          delete_registry: runRegistryDeletion,
-          delete_repository: runRepositoryDeletion,
-        }),
+      run: () => runNextOperation(platform, workerId, operationHandlers),
     },
+    ...clusterWorkers.map((name) => ({
+      name,
+      everyMs: 2000,
+      run: () => supplyNextCluster(platform, workerId),
+    })),
     {
       name: 'write refused sign-ins',
       everyMs: 30_000,

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
+import { startCollection } from '#core/collection.ts';
 import { doomLateWriters, removeDoomed, renewWriters } from '#core/objects.ts';
+import { operationHandlers } from '#core/operation-handlers.ts';
 import { runNextOperation } from '#core/operation-runs.ts';
 import type { Platform } from '#core/platform.ts';
 import { updateRegistry } from '#core/registries.ts';
-import { runRegistryDeletion } from '#core/registry-deletion.ts';
-import { runRepositoryDeletion } from '#core/repository-deletion.ts';
 import { regenerateToken, revokeToken } from '#core/token-changes.ts';
 import { createToken } from '#core/tokens.ts';
 import { renewUploads } from '#core/upload-renewal.ts';
@@ -14,8 +14,6 @@ import { kind } from './command.ts';
 import { attempt } from './requests.ts';
 import { type Client, tokenCount } from './world.ts';
 
-const handlers = { delete_registry: runRegistryDeletion, delete_repository: runRepositoryDeletion };
-
 /** What goes on in the background, each a batch at a time. */
 export const jobs: Readonly<Record<string, (platform: Platform) => Promise<unknown>>> = {
   renewWriters,
@@ -23,7 +21,7 @@ export const jobs: Readonly<Record<string, (platform: Platform) => Promise<unkno
   doomLateWriters,
   expireUploads,
   removeDoomed,
-  runOperation: (platform) => runNextOperation(platform, 'test', handlers),
+  runOperation: (platform) => runNextOperation(platform, 'test', operationHandlers),
 };
 
 const minuteMs = 60_000;
@@ -62,7 +60,16 @@ export async function requireVerified(platform: Platform, except: readonly strin
   if (faults.length > 0) throw new Error(`lading verify found ${JSON.stringify(faults)}`);
 }
 
+async function collect({ platform, world }: Client, input: { registry: string; deleteUntagged: boolean }) {
+  await attempt(() => startCollection(platform, world.team.owner, input));
+}
+
 export const backgroundKinds = {
+  collect: kind<{ registry: string; deleteUntagged: boolean }>({
+    weight: 3,
+    input: fc.record({ registry: fc.constantFrom('acme', 'depot'), deleteUntagged: fc.boolean() }),
+    run: collect,
+  }),
   work: kind<{ job: string }>({
     weight: 6,
     input: fc.record({ job: fc.constantFrom(...Object.keys(jobs)) }),

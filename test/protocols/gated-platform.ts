@@ -40,10 +40,12 @@ export function gatePlatform(base: TestPlatform, replica: Replica, task: Task, g
       requireAlive();
       injectFault(gates, replica, at);
     });
+  const db = gateDatabase(base.db, task, gates.scheduler, pass, requireAlive);
   return {
     ...base,
     local: replica.local,
-    db: gateDatabase(base.db, task, gates.scheduler, pass, requireAlive),
+    db,
+    scans: db,
     blobs: gateStore(base, pass, () => replica.hasCrashed),
   };
 }

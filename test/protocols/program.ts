@@ -2,19 +2,24 @@
 // everything that must be true is.
 
 import fc from 'fast-check';
+import { startCollection } from '#core/collection.ts';
+import { getCollectionPreview } from '#core/collection-preview.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
+import { getOperation } from '#core/operations.ts';
+import { listRegistries } from '#core/registries.ts';
 import type { Scope } from '../database.ts';
 import { findBroken, findRestless } from '../invariants.ts';
 import { openTestPlatform } from '../platform.ts';
 import { backgroundKinds, jobs, requireVerified } from './background-commands.ts';
 import type { Kind } from './command.ts';
+import { findGarbage } from './garbage.ts';
 import { imageKinds } from './image-commands.ts';
 import { removalKinds } from './removal-commands.ts';
 import { newRandom, newScheduler, type Task } from './scheduler.ts';
 import { sessionKinds } from './session-commands.ts';
 import { contentCount, openWorld, startClient, type World } from './world.ts';
 
-/** Everything that may happen. What comes later (a collection) joins here. */
+/** Everything that may happen. */
 const kinds: Readonly<Record<string, Kind<unknown>>> = {
   ...imageKinds,
   ...sessionKinds,
@@ -155,8 +160,28 @@ async function rest(world: World): Promise<void> {
     }
     world.platform.clock.advance(round < 2 ? 6 * 60_000 : 25 * 3600_000);
   }
+  await collectAll(world);
   await requireInvariants(world);
   const restless = await findRestless(world.platform);
   if (restless.length > 0) throw new Error(`Not at rest:\n${restless.join('\n')}`);
   await requireVerified(world.platform);
+}
+
+/** No lease runs any more: a collection frees what its preview said, and leaves only what is needed. */
+async function collectAll({ platform, team }: World): Promise<void> {
+  const registries = await listRegistries(platform, team.owner, { limit: 10 });
+  for (const { id, state } of registries.items) {
+    if (state === 'deleting') continue;
+    const { unreferencedBytes, untaggedBytes } = await getCollectionPreview(platform, team.owner, id);
+    const operation = await startCollection(platform, team.owner, { registry: id, deleteUntagged: true });
+    while (await jobs.runOperation?.(platform));
+    const { state: end, freedBytes } = await getOperation(platform, team.owner, operation.id);
+    if (end !== 'done' || freedBytes !== unreferencedBytes + untaggedBytes) {
+      throw new Error(`${end}, freed ${freedBytes}, the preview said ${unreferencedBytes} and ${untaggedBytes}`);
+    }
+  }
+  const garbage = await findGarbage(platform);
+  if (garbage.length > 0) throw new Error(`Garbage:\n${garbage.join('\n')}`);
+  platform.clock.advance(11 * 60_000);
+  while (Number(await jobs.removeDoomed?.(platform)) > 0);
 }

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { operationHandlers } from '#core/operation-handlers.ts';
 import { runNextOperation } from '#core/operation-runs.ts';
-import { runRegistryDeletion } from '#core/registry-deletion.ts';
-import { runRepositoryDeletion } from '#core/repository-deletion.ts';
 import { type Json, type Native, openNative } from '#test/native-client.ts';
 import { pushBlob, pushImage } from '#test/oci-client.ts';
 
 const repositories = '/registries/acme/repositories';
-const handlers = { delete_registry: runRegistryDeletion, delete_repository: runRepositoryDeletion };
-const work = ({ platform }: Native) => runNextOperation(platform, 'test', handlers);
+const work = ({ platform }: Native) => runNextOperation(platform, 'test', operationHandlers);
 const names = (answer: Json) => answer.json.items.map((one: Json) => one.name);
 
 test('a repository is listed from its first manifest on', async (t) => {
