@@ -24,6 +24,7 @@ import { ociErrorWriter } from '#oci/errors.ts';
 import { bindQuickPulls } from '#oci/quick-pull.ts';
 import { bindToken } from '#oci/token-endpoint.ts';
 import { writeSelectelError } from '#selectel/errors.ts';
+import { joinRepositoryName } from '#selectel/paths.ts';
 import { bindSelectel } from '#selectel/routes.ts';
 
 export type AppOptions = {
@@ -88,6 +89,7 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
     loggerInstance: toFastifyLog(log),
     logController: newLogController(log),
     genReqId: () => randomUUIDv7(),
+    rewriteUrl: ({ url = '/' }) => joinRepositoryName(url),
     // Without listed proxies Fastify must not even look at the headers.
     trustProxy: site.trustedProxies.length > 0 && ((address) => isInRanges(address, site.trustedProxies)),
     bodyLimit: 1024 * 1024,

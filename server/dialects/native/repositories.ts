@@ -1,7 +1,9 @@
 import type { Static } from 'typebox';
+import { CleanRepository, CleanupResult } from '#contract/cleanup.ts';
 import { Operation } from '#contract/operations.ts';
 import { Repository, RepositoryList, RepositoryQuery } from '#contract/repositories.ts';
 import { refer } from '#contract/values.ts';
+import { cleanRepository } from '#core/cleanup.ts';
 import type { Platform } from '#core/platform.ts';
 import { type Repository as CoreRepository, getRepository, listRepositories } from '#core/repositories.ts';
 import { deleteRepository } from '#core/repository-deletion.ts';
@@ -58,6 +60,26 @@ export function bindRepositories(app: NativeApp, platform: Platform): void {
       const operation = await deleteRepository(platform, actorOf(request), request.params);
       if (!operation) return reply.code(204).send(null);
       return reply.code(202).send(toWireOperation(operation));
+    },
+  );
+
+  bindCleanup(app, platform);
+}
+
+function bindCleanup(app: NativeApp, platform: Platform): void {
+  app.post(
+    '/registries/:registry/repositories/:repository/cleanup',
+    {
+      schema: {
+        ...about('Repositories', 'cleanRepository', 'images:delete', 'Delete many images and tags at once.'),
+        params: RepositoryPath,
+        body: refer(CleanRepository),
+        response: { 200: refer(CleanupResult), ...refusals(404, 409) },
+      },
+    },
+    async (request) => {
+      const { digests = [], tags = [], collectGarbage = true } = request.body;
+      return cleanRepository(platform, actorOf(request), request.params, { digests, tags, collectGarbage });
     },
   );
 }

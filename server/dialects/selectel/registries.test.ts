@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { operationHandlers } from '#core/operation-handlers.ts';
+import { runNextOperation } from '#core/operation-runs.ts';
 import { openSelectel } from '#test/selectel-client.ts';
+import { openWorld, operations, requestFor } from '#test/selectel-world.ts';
 
 test('a registry is made active, listed in both versions and deleted', async (t) => {
-  const { call } = await openSelectel(t);
+  const { call, platform } = await openSelectel(t);
   const made = await call('POST /v1/registries', { body: { name: 'fresh', region: 'ignored' } });
   assert.equal(made.status, 201);
   const { id } = made.json;
@@ -28,6 +31,20 @@ test('a registry is made active, listed in both versions and deleted', async (t)
   const going = await call(`GET /v1/registries/${id}`);
   assert.deepEqual([going.status, going.json.status], [200, 'DELETING']);
   assert.equal((await call(`DELETE /v1/registries/${id}`)).status, 409);
+  assert.equal((await call('POST /v1/registries', { body: { name: 'fresh' } })).status, 409, 'its name is taken yet');
+  while (await runNextOperation(platform, 'test', operationHandlers));
+  const gone = await call(`GET /v1/registries/${id}`);
+  assert.deepEqual([gone.status, gone.json], [404, { error: 'Registry not found.' }]);
+  assert.equal((await call('POST /v1/registries', { body: { name: 'fresh' } })).status, 201);
+});
+
+test('what is in a registry that is being deleted can be looked at and not changed', async (t) => {
+  const { call, mine } = await openWorld(t);
+  await call(`DELETE /v1/registries/${mine.id}`);
+  for (const { request, body, status } of operations.filter((one) => one.request.includes('{id}'))) {
+    const answer = await call(requestFor(request, mine), { body });
+    assert.equal(answer.status, request.startsWith('GET') ? status : 409, `${request}: ${answer.text}`);
+  }
 });
 
 const nameOf = ({ name }: { name: string }) => name;

@@ -1,5 +1,8 @@
 // Selectel's words and forms. Pure.
 
+import type { CleanupResult } from '#core/cleanup.ts';
+import type { Image } from '#core/image-rows.ts';
+import type { Layer } from '#core/manifest-content.ts';
 import type { Registry } from '#core/registry-rows.ts';
 import type { Repository } from '#core/repositories.ts';
 
@@ -13,6 +16,7 @@ const statuses: Record<Registry['status'] | 'collecting', string> = {
   error: 'ERROR',
 };
 
+/** The vendor's list without what only version 1 says. */
 export function toRegistryV2({ id, name, sizeBytes, status, createdAt }: Registry) {
   return { createdAt: toTime(createdAt), id, name, size: sizeBytes, status: statuses[status] };
 }
@@ -30,4 +34,23 @@ const repositoryTypes: Record<Repository['type'], string> = { image: 'docker_ima
 
 export function toRepository({ name, sizeBytes, type, updatedAt }: Repository) {
   return { name, size: sizeBytes, type: repositoryTypes[type], updatedAt: toTime(updatedAt) };
+}
+
+const toLayer = ({ digest, sizeBytes }: Layer) => ({ digest, size: sizeBytes });
+
+export function toImage(image: Image) {
+  return {
+    architecture: image.architecture,
+    createdAt: toTime(image.createdAt),
+    digest: image.digest,
+    layers: image.layers.map(toLayer),
+    mediaType: image.mediaType,
+    os: image.os,
+    size: image.sizeBytes,
+    tags: image.tags,
+  };
+}
+
+export function toCleanup({ deleted, failed }: CleanupResult) {
+  return { deleted, failed: failed.map(({ digest, error, tags }) => ({ digest: digest ?? '', error, tags })) };
 }
