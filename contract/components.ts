@@ -1,6 +1,17 @@
 import { ApiKey, ApiKeyList, ApiKeyWithSecret, CreateApiKey } from './api-keys.ts';
 import { AuditEvent, AuditEventList } from './audit-events.ts';
 import { CleanedImage, CleanRepository, CleanupFailure, CleanupResult } from './cleanup.ts';
+import {
+  Cluster,
+  ClusterList,
+  ClusterTest,
+  ConnectCluster,
+  CreateCluster,
+  Integration,
+  IntegrationList,
+  TestCluster,
+  UpdateCluster,
+} from './clusters.ts';
 import { Image, ImageList, IndexEntry, Layer } from './images.ts';
 import { Operation, OperationList } from './operations.ts';
 import { Problem } from './problem.ts';
@@ -23,7 +34,12 @@ export const components: readonly Named[] = [
   CleanRepository,
   CleanupFailure,
   CleanupResult,
+  Cluster,
+  ClusterList,
+  ClusterTest,
+  ConnectCluster,
   CreateApiKey,
+  CreateCluster,
   CreatedTeam,
   CreateRegistry,
   CreateTeam,
@@ -31,6 +47,8 @@ export const components: readonly Named[] = [
   Image,
   ImageList,
   IndexEntry,
+  Integration,
+  IntegrationList,
   Layer,
   Operation,
   OperationList,
@@ -45,9 +63,11 @@ export const components: readonly Named[] = [
   Tag,
   TagList,
   Team,
+  TestCluster,
   Token,
   TokenList,
   TokenWithSecret,
+  UpdateCluster,
   UpdateRegistry,
   UpdateToken,
 ];

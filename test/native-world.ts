@@ -14,6 +14,7 @@ export type Holdings = {
   digest: string;
   tag: string;
   token: string;
+  cluster: string;
   apiKey: string;
   operation: string;
 };
@@ -39,6 +40,13 @@ async function fillTeam({ app, call }: Native, key: string, name: string): Promi
   await post('/registries', { name: `${name}-gone` });
   const operation = (await call(`DELETE /registries/${name}-gone`, { key })).json;
   const token = await post('/tokens', { name: `${name}-token`, scope: 'ro', registryIds: [registry.id] });
+  const cluster = await post('/clusters', {
+    name: `${name}-cluster`,
+    server: 'https://127.0.0.1:1',
+    token: 'a-secret',
+  });
+  const integration = { namespaces: ['default'], secretName: `${name}-pull` };
+  await call(`PUT /registries/${name}/clusters/${cluster.id}`, { key, body: integration });
   const apiKey = await post('/api-keys', { name: `${name}-key`, permissions: ['registries:read'] });
   const oci = withAuthorization(askerOf(app), basic(key));
   const digest = await pushImage(oci, `${name}/app/${name}`, `${name}-v1`, [`layer of ${name}`]);
@@ -52,6 +60,7 @@ async function fillTeam({ app, call }: Native, key: string, name: string): Promi
     digest,
     tag: `${name}-v1`,
     token: token.id,
+    cluster: cluster.id,
     apiKey: apiKey.id,
     operation: operation.id,
   };
@@ -112,8 +121,13 @@ export function bodyFor({ body }: Endpoint, holdings: Holdings): Record<string, 
     CreateTeam: { name: 'A new team' },
     CreateRegistry: { name: 'a-new-registry' },
     UpdateRegistry: { isPublic: true, sizeLimitBytes: 123_456_789 },
+    CreateCluster: { name: 'a new cluster', server: 'https://127.0.0.1:1', token: 'x' },
+    UpdateCluster: { pool: 'elsewhere' },
+    TestCluster: { namespace: 'default' },
+    ConnectCluster: { namespaces: ['default'], secretName: 'pull' },
     CreateToken: { scope: 'ro', registryIds: [holdings.registry] },
     UpdateToken: { name: 'changed' },
+    CleanRepository: { tags: ['never'], collectGarbage: false },
     RenewToken: { expiresAt: '2099-01-01T00:00:00Z' },
     CreateApiKey: { name: 'a new key', permissions: ['keys:write'] },
   };

@@ -37,6 +37,7 @@ const rules: Readonly<Record<string, Rule>> = {
       '@fastify/fast-json-stringify-compiler',
       '@fastify/swagger',
       '@fastify/type-provider-typebox',
+      'yaml',
     ],
   },
   'server/dialects/selectel': surface('typebox', '@fastify/type-provider-typebox'),

@@ -22,6 +22,7 @@ type Tag =
   | 'Images'
   | 'Tags'
   | 'Tokens'
+  | 'Clusters'
   | 'API keys'
   | 'Audit'
   | 'Operations';
@@ -71,6 +72,9 @@ export const RegistryPath = Type.Object({ registry });
 export const RepositoryPath = Type.Object({ registry, repository });
 export const ImagePath = Type.Object({ registry, repository, digest: Segment });
 export const TagPath = Type.Object({ registry, repository, tag: Segment });
+const cluster = Type.String({ minLength: 1, maxLength: 255, description: 'Id or name.' });
+export const ClusterPath = Type.Object({ cluster });
+export const IntegrationPath = Type.Object({ registry, cluster });
 export const TeamPath = Type.Object({
   team: Type.String({ minLength: 1, maxLength: 255, description: 'Its id or slug, or current.' }),
 });

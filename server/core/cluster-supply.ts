@@ -1,0 +1,203 @@
+// Making clusters as they are wanted. An integration is due when something about it changed, when it failed, once an
+// hour in any case (somebody may have changed the Secret), and when its token must be renewed.
+//
+//   wanted      the registry's token, made if there is none or if it ends soon, written into each namespace
+//   not wanted  the Secret removed from each place that `places` still names, then the row
+//
+// The row names a place before the Secret is there and until after it is gone, so a crash anywhere loses none.
+
+import type { Selectable } from 'kysely';
+import { forgetActors, isRevoked, systemActor } from './actors.ts';
+import { recordAudit } from './audit.ts';
+import type { ClusterFault } from './cluster-api.ts';
+import { type ClaimedIntegration, claimIntegration, keepClaim, releaseClaim } from './cluster-claims.ts';
+import type { ClusterAccess } from './cluster-credentials.ts';
+import { removeEmptyCluster } from './cluster-disconnection.ts';
+import { isSamePlace, type Place } from './cluster-integrations.ts';
+import { toAccess, toTarget } from './cluster-rows.ts';
+import { applySecret, toSecretContent, withdrawSecret } from './cluster-secrets.ts';
+import type { Platform } from './platform.ts';
+import { endPullTokens, makePullToken, type PullToken } from './pull-tokens.ts';
+import type { ClusterRow } from './schema.ts';
+import { transact } from './transact.ts';
+
+const checkEveryMs = 60 * 60_000;
+/** So long is tried to take Secrets back from a cluster that does not answer. The token in them is dead from the start. */
+const withdrawForMs = 7 * 24 * 60 * 60_000;
+
+/** Takes the integration that has waited longest and makes the cluster as it is wanted. False if none is due. */
+export async function supplyNextCluster(platform: Platform, workerId: string): Promise<boolean> {
+  const claimed = await claimIntegration(platform, workerId);
+  if (!claimed) return false;
+  try {
+    await supply(platform, claimed);
+  } catch (error) {
+    platform.log.error({ integration: claimed.id, err: error }, 'supplying a cluster failed');
+    const places = JSON.parse(claimed.places) as Place[];
+    await releaseClaim(platform, claimed, { error: 'An unexpected error; the log says more.', dueAt: 0, places });
+  }
+  return true;
+}
+
+type Registry = { id: string; name: string; projectId: string | null; host: string };
+type Work = {
+  claimed: ClaimedIntegration;
+  cluster: Selectable<ClusterRow>;
+  access: ClusterAccess;
+};
+
+async function supply(platform: Platform, claimed: ClaimedIntegration): Promise<void> {
+  const cluster = await platform.db
+    .selectFrom('clusters')
+    .selectAll()
+    .where('id', '=', claimed.cluster_id)
+    .executeTakeFirstOrThrow();
+  const work: Work = { claimed, cluster, access: toAccess(platform, cluster) };
+  const registry = claimed.state === 'connected' ? await findRegistry(platform, claimed.registry_id) : undefined;
+  if (!registry) return withdraw(platform, work);
+  const token = await ensureToken(platform, work, registry);
+  if (token) await write(platform, work, registry, token);
+}
+
+async function findRegistry({ db, config }: Platform, id: string): Promise<Registry | undefined> {
+  const row = await db
+    .selectFrom('registries')
+    .select(['id', 'name', 'project_id', 'region_id'])
+    .where('id', '=', id)
+    .where('state', '=', 'active')
+    .executeTakeFirst();
+  const region = config.regions.find((one) => one.id === row?.region_id);
+  return row && { id: row.id, name: row.name, projectId: row.project_id, host: region?.host ?? '' };
+}
+
+/** The secret to write. Undefined if the integration is wanted otherwise meanwhile. */
+async function ensureToken(
+  platform: Platform,
+  work: Work,
+  registry: Registry,
+): Promise<Omit<PullToken, 'id'> | undefined> {
+  const { claimed, cluster } = work;
+  const current = await currentToken(platform, claimed);
+  if (current) return current;
+  const made = await transact(platform, async (platform) => {
+    if (!(await keepClaim(platform, claimed))) return undefined;
+    const { team_id: teamId, previous_token_id: previous, token_id: last } = claimed;
+    const token = await makePullToken(platform, { teamId, name: `cluster ${cluster.name}`, registry });
+    // The one before goes on until its own end: pods that have it pull on while kubelets learn of the new one.
+    await endPullTokens(platform, teamId, [previous]);
+    await platform.db
+      .updateTable('cluster_integrations')
+      .set({
+        token_id: token.id,
+        sealed_token: platform.secrets.seal(token.secret, contextOf(claimed)),
+        token_renew_at: token.renewAt,
+        previous_token_id: last,
+      })
+      .where('id', '=', claimed.id)
+      .execute();
+    const detail = { registryId: registry.id, registry: registry.name, token: token.id };
+    await recordAudit(platform, systemActor(teamId), { action: 'cluster.token', target: toTarget(cluster), detail });
+    return token;
+  });
+  forgetActors(platform);
+  return made;
+}
+
+async function currentToken(platform: Platform, claimed: ClaimedIntegration) {
+  const { token_id: id, sealed_token: sealed, token_renew_at: renewAt } = claimed;
+  if (id === null || sealed === null || renewAt === null || renewAt <= platform.now()) return undefined;
+  if (await isRevoked(platform, id, 1)) return undefined;
+  return { secret: platform.secrets.open(sealed, contextOf(claimed)), renewAt };
+}
+
+const contextOf = ({ id }: ClaimedIntegration) => `cluster_integrations/${id}`;
+
+async function write(platform: Platform, work: Work, registry: Registry, token: Omit<PullToken, 'id'>): Promise<void> {
+  const { claimed, access } = work;
+  const places = JSON.parse(claimed.places) as Place[];
+  const namespaces = JSON.parse(claimed.namespaces) as string[];
+  const wanted = namespaces.map((namespace): Place => ({ namespace, name: claimed.secret_name }));
+  const content = toSecretContent({ registry, host: registry.host, secret: token.secret });
+  const unwanted = places.filter((place) => !wanted.some((one) => isSamePlace(one, place)));
+  const withdrawn = await inEach(platform, claimed, unwanted, (place) =>
+    withdrawSecret(platform, { ...place, access, registryId: registry.id }),
+  );
+  const applied =
+    withdrawn.isUnreachable || withdrawn.isLost
+      ? withdrawn
+      : await inEach(platform, claimed, wanted, (place) =>
+          applySecret(platform, { ...place, access, content, registryId: registry.id }),
+        );
+  const error = withdrawn.error ?? applied.error;
+  // With some spread, so that what was connected together is not looked at together for ever.
+  const nextCheck = platform.now() + checkEveryMs * (0.9 + Math.random() / 5);
+  await releaseClaim(platform, claimed, {
+    error,
+    dueAt: Math.round(Math.min(nextCheck, token.renewAt)),
+    places: [...withdrawn.failed, ...wanted],
+  });
+}
+
+async function withdraw(platform: Platform, { claimed, cluster, access }: Work): Promise<void> {
+  const places = JSON.parse(claimed.places) as Place[];
+  const { error, failed, isLost } = await inEach(platform, claimed, places, (place) =>
+    withdrawSecret(platform, { ...place, access, registryId: claimed.registry_id }),
+  );
+  const isGivenUp = error !== undefined && platform.now() - claimed.updated_at > withdrawForMs;
+  if (isLost || (error !== undefined && !isGivenUp)) {
+    await releaseClaim(platform, claimed, { error, dueAt: platform.now(), places: failed });
+    return;
+  }
+  if (isGivenUp) platform.log.warn({ cluster: cluster.id, places: failed }, 'Secrets are left behind in a cluster');
+  await transact(platform, async (platform) => {
+    const { db } = platform;
+    // Its cluster first, as everywhere: who deletes the cluster and who removes the last integration meet here.
+    await lockClusterRow(platform, cluster.id);
+    if (!(await keepClaim(platform, claimed))) return;
+    await endPullTokens(platform, claimed.team_id, [claimed.token_id, claimed.previous_token_id]);
+    await db.deleteFrom('cluster_integrations').where('id', '=', claimed.id).execute();
+    await removeEmptyCluster(platform, cluster.id);
+    const detail = { registryId: claimed.registry_id, leftBehind: failed };
+    const target = toTarget(cluster);
+    await recordAudit(platform, systemActor(claimed.team_id), { action: 'cluster.withdrawn', target, detail });
+  });
+  forgetActors(platform);
+}
+
+async function lockClusterRow({ db }: Platform, id: string): Promise<void> {
+  await db
+    .updateTable('clusters')
+    .set((eb) => ({ name: eb.ref('name') }))
+    .where('id', '=', id)
+    .execute();
+}
+
+type Round = {
+  error: string | undefined;
+  /** Places that are not done. */
+  failed: Place[];
+  isUnreachable: boolean;
+  /** The claim is gone: whoever has it now goes on. */
+  isLost: boolean;
+};
+
+/** One place that refuses does not keep the others waiting; a cluster that is not there does. */
+async function inEach(
+  platform: Platform,
+  claimed: ClaimedIntegration,
+  places: readonly Place[],
+  step: (place: Place) => Promise<ClusterFault | undefined>,
+): Promise<Round> {
+  const round: Round = { error: undefined, failed: [], isUnreachable: false, isLost: false };
+  for (const [i, place] of places.entries()) {
+    if (!(await keepClaim(platform, claimed))) return { ...round, failed: places.slice(i), isLost: true };
+    const fault = await step(place);
+    if (!fault) continue;
+    round.error ??= fault.message;
+    if (fault.failedAt !== undefined || fault.status === 401) {
+      return { ...round, failed: [...round.failed, ...places.slice(i)], isUnreachable: true };
+    }
+    round.failed.push(place);
+  }
+  return round;
+}
