@@ -6,7 +6,7 @@ import type { Platform } from '#core/platform.ts';
 import { eachTagName } from '#core/repository-tags.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { addressOf, type ImagePath, type RepositoryPath } from './paths.ts';
-import { pageOf, queryOf } from './query.ts';
+import { pageOf, queryOf, totalOf } from './query.ts';
 import { sendArray } from './stream.ts';
 import { toImage } from './wire.ts';
 
@@ -40,10 +40,11 @@ export function bindImages(app: FastifyInstance, platform: Platform): void {
 export function bindImagesV2(app: FastifyInstance, platform: Platform): void {
   app.get<RepositoryPath>('/registries/:id/repositories/:name/images', async (request) => {
     const [actor, address, page] = [actorOf(request), addressOf(request), pageOf(queryOf(request))];
-    const { items } = await listImages(platform, actor, address, { ...page, withAllTags: true });
+    const found = await listImages(platform, actor, address, { ...page, withAllTags: true });
     const totalCount = await countImages(platform, actor, address, {});
-    const filteredCount = page.search === undefined ? totalCount : await countImages(platform, actor, address, page);
-    return { filteredCount, images: items.map(toImage), totalCount };
+    const countFound = () => countImages(platform, actor, address, { search: page.search });
+    const filteredCount = page.search === undefined ? totalCount : await totalOf(page, found, countFound);
+    return { filteredCount, images: found.items.map(toImage), totalCount };
   });
 }
 

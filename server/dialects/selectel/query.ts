@@ -2,7 +2,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import { Failure } from '#core/failure.ts';
-import type { PageInput, Sort } from '#core/page.ts';
+import type { Page, PageInput, Sort } from '#core/page.ts';
 import { parseLimit } from '#http/paging.ts';
 
 const limitDefault = 10;
@@ -54,6 +54,16 @@ export function sortOf<const By extends string>(query: Query, fields: readonly [
     by: query.word('sort_field', fields),
     descending: query.word('sort_type', ['asc', 'desc']) === 'desc',
   };
+}
+
+/** How many a filter leaves. The last page says it itself, and a search that finds little has read everything by then. */
+export async function totalOf<T>(
+  { offset = 0 }: PageInput,
+  { items, nextCursor }: Page<T>,
+  count: () => Promise<number>,
+): Promise<number> {
+  const isLast = nextCursor === null && (items.length > 0 || offset === 0);
+  return isLast ? offset + items.length : count();
 }
 
 function invalid(name: string, what: string): Failure {
