@@ -12,6 +12,7 @@ import {
   TestCluster,
   UpdateCluster,
 } from './clusters.ts';
+import { CollectionPreview, StartCollection } from './collections.ts';
 import { Image, ImageList, IndexEntry, Layer } from './images.ts';
 import { Operation, OperationList } from './operations.ts';
 import { Problem } from './problem.ts';
@@ -37,6 +38,7 @@ export const components: readonly Named[] = [
   Cluster,
   ClusterList,
   ClusterTest,
+  CollectionPreview,
   ConnectCluster,
   CreateApiKey,
   CreateCluster,
@@ -60,6 +62,7 @@ export const components: readonly Named[] = [
   RegistryList,
   Repository,
   RepositoryList,
+  StartCollection,
   Tag,
   TagList,
   Team,

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
+import { Cron } from 'croner';
 import { Failure } from '#core/failure.ts';
 import { type AddressRange, parseAddressRange } from '#http/site.ts';
 
@@ -131,6 +132,16 @@ export function parseSizeBytes(text: string): number {
   const bytes = Math.round(Number(digits) * (unitBytes[unit.toLowerCase()] ?? Number.NaN));
   if (digits !== '' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
   throw refuse(`${JSON.stringify(text)} is not a size. Use bytes, or a number with KiB, MiB, GiB or TiB: 20GiB.`);
+}
+
+/** Throws `invalid`. */
+export function parseSchedule(text: string): string {
+  try {
+    if (new Cron(text, { paused: true }).nextRun()) return text;
+  } catch {
+    // What the library says of a bad expression names its own parts.
+  }
+  throw refuse(`${JSON.stringify(text.slice(0, 80))} is not a cron expression. Write five fields, such as 0 3 * * *.`);
 }
 
 export function parseCount(min: number, max: number): (text: string) => number {

@@ -86,6 +86,8 @@ const refused: readonly [string, string][] = [
   ['LADING_METRICS_TOKEN', 'short'],
   ['LADING_LOG_LEVEL', 'loud'],
   ['LADING_AUDIT_RETENTION_DAYS', '0'],
+  ['LADING_GC_SCHEDULE', 'every night'],
+  ['LADING_GC_SCHEDULE', '0 0 31 2 *'],
 ];
 for (const [name, value] of refused) {
   test(`${name}=${value} stops the start and is named`, () => {

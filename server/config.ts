@@ -14,6 +14,7 @@ import {
   parsePath,
   parsePublicUrl,
   parseRegions,
+  parseSchedule,
   parseSecretText,
   parseSizeBytes,
   toUrlHost,
@@ -137,6 +138,11 @@ export const settings = {
       parseSecretText,
       'What `/metrics` wants as Bearer token, at least 16 characters. Without it only clients on the same machine may read them.',
     ),
+  ),
+  gcSchedule: optional(
+    'LADING_GC_SCHEDULE',
+    parseSchedule,
+    'When garbage is collected in all registries, as a cron expression in the time zone of the process: `0 3 * * *` is every night at three. Without it, only after a cleanup and when somebody asks.',
   ),
   auditRetentionDays: defaulted(
     'LADING_AUDIT_RETENTION_DAYS',

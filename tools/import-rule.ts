@@ -17,7 +17,10 @@ const surface = (...packages: string[]): Rule => ({
 });
 const adapter = (...packages: string[]): Rule => ({ knows: ['server/core'], packages: ['kysely', ...packages] });
 /** Configuration, log, seals: what the commands start with. */
-const shell: Rule = { knows: ['server/core', 'server/http', 'server/<shell>'], packages: ['pino', 'ipaddr.js'] };
+const shell: Rule = {
+  knows: ['server/core', 'server/http', 'server/<shell>'],
+  packages: ['pino', 'ipaddr.js', 'croner'],
+};
 const free: Rule = { knows: ['*'], packages: 'any' };
 
 /** The longest path that fits decides. A folder that is not named here is a fault: it has no place yet. */
@@ -44,7 +47,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/dialects/paperspace': surface('typebox', '@fastify/type-provider-typebox'),
   'server/dialects/nodion': surface('typebox', '@fastify/type-provider-typebox'),
   'server/dialects/northflank': surface('typebox', '@fastify/type-provider-typebox'),
-  'server/jobs': { knows: ['server/core'], packages: [] },
+  'server/jobs': { knows: ['server/core'], packages: ['croner'] },
   'server/app.ts': {
     knows: ['server/core', 'server/http', 'server/oci', 'server/dialects'],
     packages: ['fastify'],

@@ -76,7 +76,7 @@ async function run({ config, installation, tls, log, stopSignal }: Run): Promise
   });
   await listen(app, config);
   if (firstStart) sayWelcome(app, config, firstStart);
-  const jobs = startJobs(platform, { auditRetentionDays: config.auditRetentionDays });
+  const jobs = startJobs(platform, config);
   warnOfNames(config, log);
   log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
   const signal = await stopSignal;

@@ -68,6 +68,39 @@ export async function queueCollection(platform: Platform, registry: CollectedReg
   });
 }
 
+/**
+ * Queues a collection for every registry that holds anything, but where one was begun since `dueAt`: every replica comes
+ * here when a scheduled time has come, and the first one is enough.
+ */
+export async function queueDueCollections(platform: Platform, dueAt: number): Promise<void> {
+  for (let after = ''; ; ) {
+    const rows = await platform.db
+      .selectFrom('registries as g')
+      .select(['g.id', 'g.name', 'g.team_id as teamId', 'g.project_id as projectId'])
+      .where('g.state', '=', 'active')
+      .where('g.size', '>', 0)
+      .where('g.id', '>', after)
+      .where(({ not, exists, selectFrom }) =>
+        not(
+          exists(
+            selectFrom('operations as o')
+              .select('o.id')
+              .whereRef('o.registry_id', '=', 'g.id')
+              .where('o.kind', '=', 'garbage_collection')
+              .where('o.created_at', '>=', dueAt),
+          ),
+        ),
+      )
+      .orderBy('g.id')
+      .limit(100)
+      .execute();
+    for (const registry of rows) await queueCollection(platform, registry);
+    const last = rows.at(-1);
+    if (!last) return;
+    after = last.id;
+  }
+}
+
 const toNewOperation = ({ id, name, teamId, projectId }: CollectedRegistry, deleteUntagged: boolean) => ({
   kind: 'garbage_collection' as const,
   teamId,

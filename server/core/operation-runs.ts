@@ -162,3 +162,21 @@ function claimLost(): Failure {
 
 const isClaimLost = (error: unknown) =>
   error instanceof Failure && error.reason === 'precondition' && error.detail.about === 'operation';
+
+/** Forgets operations that ended before, the oldest first. Answers how many. */
+export async function removeOldOperations({ db }: Platform, before: number, limit: number): Promise<number> {
+  const rows = await db
+    .deleteFrom('operations')
+    .where('id', 'in', (eb) =>
+      eb
+        .selectFrom('operations')
+        .select('id')
+        .where('state', 'in', ['done', 'failed'])
+        .where('finished_at', '<', before)
+        .orderBy('id')
+        .limit(limit),
+    )
+    .returning('id')
+    .execute();
+  return rows.length;
+}

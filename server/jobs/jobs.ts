@@ -3,18 +3,24 @@ import { removeOldAuditEvents } from '#core/audit-events.ts';
 import { supplyNextCluster } from '#core/cluster-supply.ts';
 import { doomLateWriters, removeDoomed, renewWriters } from '#core/objects.ts';
 import { operationHandlers } from '#core/operation-handlers.ts';
-import { runNextOperation } from '#core/operation-runs.ts';
+import { removeOldOperations, runNextOperation } from '#core/operation-runs.ts';
 import type { Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { renewUploads } from '#core/upload-renewal.ts';
 import { expireUploads } from '#core/uploads.ts';
+import { scheduledCollections } from './collection-schedule.ts';
 import { type Job, type Schedule, startSchedule } from './schedule.ts';
 
-export type JobOptions = { auditRetentionDays: number };
+export type JobOptions = {
+  auditRetentionDays: number;
+  /** A cron expression: when every registry is collected. */
+  gcSchedule?: string | undefined;
+};
 
 /** Starts what goes on in the background. Every replica runs all of it: the rows say who does what. */
 export function startJobs(platform: Platform, options: JobOptions): Schedule {
-  return startSchedule([...janitorOf(platform), ...workersOf(platform, options)], platform.log);
+  const collector = options.gcSchedule === undefined ? [] : [scheduledCollections(platform, options.gcSchedule)];
+  return startSchedule([...janitorOf(platform), ...workersOf(platform, options), ...collector], platform.log);
 }
 
 // Batches of the janitor: a full one means that there is more.
@@ -40,6 +46,8 @@ function janitorOf(platform: Platform): readonly Job[] {
 
 const auditBatch = 500;
 const dayMs = 24 * 60 * 60_000;
+/** Long enough to look back at last quarter's collections; the audit log keeps what was done longer. */
+const operationRetentionDays = 90;
 
 // More than one, so that a cluster that does not answer does not keep the others waiting.
 const clusterWorkers = ['supply clusters', 'supply more clusters', 'supply yet more clusters'];
@@ -71,6 +79,14 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
       run: async () => {
         const before = platform.now() - auditRetentionDays * dayMs;
         return (await removeOldAuditEvents(platform, before, auditBatch)) >= auditBatch;
+      },
+    },
+    {
+      name: 'remove old operations',
+      everyMs: 10 * 60_000,
+      run: async () => {
+        const before = platform.now() - operationRetentionDays * dayMs;
+        return (await removeOldOperations(platform, before, auditBatch)) >= auditBatch;
       },
     },
   ];

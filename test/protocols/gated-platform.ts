@@ -26,6 +26,8 @@ export type Fault = { kind: 'crash' | 'error'; afterGates: number };
 export type Gates = {
   scheduler: Scheduler;
   faults: Fault[];
+  /** When each write to the store that goes on now began. */
+  writes: Set<{ beganAt: number }>;
   onCrash: (replica: Replica) => void;
 };
 
@@ -46,7 +48,7 @@ export function gatePlatform(base: TestPlatform, replica: Replica, task: Task, g
     local: replica.local,
     db,
     scans: db,
-    blobs: gateStore(base, pass, () => replica.hasCrashed),
+    blobs: gateStore(base, gates, pass, () => replica.hasCrashed),
   };
 }
 
@@ -105,7 +107,12 @@ function gateDatabase(
   return Object.assign(gated, { transaction: () => ({ execute: executeAndPass }) }) as unknown as Kysely<Schema>;
 }
 
-function gateStore({ blobs, storeDir }: TestPlatform, pass: Pass, hasCrashed: () => boolean): BlobStore {
+function gateStore(
+  { blobs, storeDir, clock }: TestPlatform,
+  { writes }: Gates,
+  pass: Pass,
+  hasCrashed: () => boolean,
+): BlobStore {
   async function gated<T>(name: string, call: () => Promise<T>): Promise<T> {
     await pass(`before ${name}`);
     const answer = await call();
@@ -121,9 +128,15 @@ function gateStore({ blobs, storeDir }: TestPlatform, pass: Pass, hasCrashed: ()
       throw error;
     }
   }
+  async function timed<T>(call: () => Promise<T>): Promise<T> {
+    const write = { beganAt: clock.now() };
+    writes.add(write);
+    return call().finally(() => writes.delete(write));
+  }
   return {
-    write: (key, bytes) => gated('write', () => leavingHalf(key, () => blobs.write(key, gateBody(bytes, pass)))),
-    join: (key, parts) => gated('join', () => blobs.join(key, parts)),
+    write: (key, bytes) =>
+      timed(() => gated('write', () => leavingHalf(key, () => blobs.write(key, gateBody(bytes, pass))))),
+    join: (key, parts) => timed(() => gated('join', () => blobs.join(key, parts))),
     read: (key, range) => gated('read', () => blobs.read(key, range)),
     size: (key) => gated('size', () => blobs.size(key)),
     remove: (key) => gated('remove', () => blobs.remove(key)),

@@ -34,6 +34,8 @@ export type World = {
   scheduler: Scheduler;
   replicas: Replica[];
   faults: Fault[];
+  /** As in `Gates`. */
+  writes: Set<{ beganAt: number }>;
   team: SeededTeam;
   /** Which process each task runs in, and whether one has just crashed. */
   serves: Map<Task, Replica>;
@@ -77,6 +79,7 @@ export async function openWorld(
     // Postgres may be shared by processes, a SQLite file may not.
     replicas: platform.engine === 'postgres' ? [newReplica(), newReplica()] : [newReplica()],
     faults: [],
+    writes: new Set(),
     team,
     serves: new Map(),
     hasCrashed: false,
@@ -110,6 +113,7 @@ export function startClient(world: World, name: string, work: (client: Client) =
     const gates = {
       scheduler: world.scheduler,
       faults: world.faults,
+      writes: world.writes,
       onCrash: (dead: Replica) => restart(world, dead),
     };
     const platform = gatePlatform(world.platform, replica, task, gates);

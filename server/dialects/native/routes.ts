@@ -6,6 +6,7 @@ import { authenticate } from '#http/sign-in.ts';
 import { bindApiKeys } from './api-keys.ts';
 import { bindAuditEvents } from './audit-events.ts';
 import { bindClusters } from './clusters.ts';
+import { bindCollections } from './collections.ts';
 import type { NativeApp } from './endpoint.ts';
 import { handleError } from './errors.ts';
 import { bindImages } from './images.ts';
@@ -59,5 +60,6 @@ function bindEndpoints(app: NativeApp, platform: Platform): void {
   bindIntegrations(app, platform);
   bindApiKeys(app, platform);
   bindAuditEvents(app, platform);
+  bindCollections(app, platform);
   bindOperations(app, platform);
 }
