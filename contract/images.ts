@@ -45,7 +45,9 @@ export const ImageList = listOf(Image);
 export const ImageQuery = Type.Object(
   {
     ...pageQuery,
-    search: Type.Optional(Type.String({ maxLength: 255, description: 'A part of a tag or of the digest.' })),
+    search: Type.Optional(
+      Type.String({ maxLength: 255, description: 'A part of a tag, or how the digest begins: at least four digits.' }),
+    ),
     attachments: Type.Optional(
       Type.Boolean({ description: 'List signatures, SBOMs and other attachments of images, too.' }),
     ),

@@ -58,6 +58,10 @@ const questions: Readonly<Record<string, string>> = {
       when count(t.name) = 0 then 0 when count(t.belongs_to) = count(t.name) then 1 else 0 end as judged
     from manifests m left join tags t on t.repository_id = m.repository_id and t.digest = m.digest
     group by m.repository_id, m.digest, m.is_attachment, m.subject) c where is_attachment <> judged`,
+  'a tag that a search finds though it names no image, or the reverse': `select * from (select t.name, t.image_pushed_at,
+    case when t.belongs_to is null and m.subject is null then m.pushed_at end as wanted from tags t
+    join manifests m on m.repository_id = t.repository_id and m.digest = t.digest) c
+    where coalesce(image_pushed_at, -1) <> coalesce(wanted, -1)`,
   'the images of a repository': `select * from (select r.name, r.image_count,
     (select count(*) from manifests where repository_id = r.id and is_attachment = 0) as counted
     from repositories r where r.state = 'live') c where image_count <> counted`,

@@ -79,9 +79,22 @@ export async function correctRepository(platform: Platform, repositoryId: string
     if (!row) return false;
     const { registry_id, was_listed, ...counters } = row;
     await update.set(counters).execute();
+    await dateTags(platform, repositoryId);
     await release(platform, registry_id, 0, 0, was_listed - counters.is_listed);
     return true;
   });
+}
+
+/** What searches by tag order images by. */
+async function dateTags({ db }: Platform, repositoryId: string): Promise<void> {
+  const pushedAt = sql<number | null>`case when belongs_to is null then (select m.pushed_at from manifests m
+    where m.repository_id = tags.repository_id and m.digest = tags.digest and m.subject is null) end`;
+  await db
+    .updateTable('tags')
+    .set({ image_pushed_at: pushedAt })
+    .where('repository_id', '=', repositoryId)
+    .where(sql<boolean>`coalesce(image_pushed_at, -1) <> coalesce(${pushedAt}, -1)`)
+    .execute();
 }
 
 /** False if the object is not stored. */

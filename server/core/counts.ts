@@ -22,6 +22,11 @@ export const counts = {
   repositoryImages: sql<number>`cast((select count(*) from manifests
     where repository_id = p.id and is_attachment = 0) as bigint)`,
   repositoryTags: sql<number>`cast((select count(*) from tags where repository_id = p.id) as bigint)`,
+  /** Tags that do not say when their image was pushed, or say it though they name none. */
+  repositoryMisdatedTags: sql<number>`cast((select count(*) from tags t
+    join manifests m on m.repository_id = t.repository_id and m.digest = t.digest
+    where t.repository_id = p.id and coalesce(t.image_pushed_at, -1) <>
+      case when t.belongs_to is null and m.subject is null then m.pushed_at else -1 end) as bigint)`,
   /** 0 or 1. One that lost its last manifest stays as it is. */
   repositoryListed: sql<number>`case when p.state <> 'live' then 0
     when exists (select 1 from manifests where repository_id = p.id) then 1 else p.is_listed end`,

@@ -5,6 +5,7 @@ import type { Actor } from './actors.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { type Image, type ImageTags, readImages } from './image-rows.ts';
+import { countFound, searchImages } from './image-search.ts';
 import { deleteManifest } from './manifests.ts';
 import { isTagName } from './names.ts';
 import { type Order, type Page, type PageInput, type Position, readPage, toSearchPattern } from './page.ts';
@@ -12,7 +13,7 @@ import type { Platform } from './platform.ts';
 import { openOwnRepository, type RepositoryAddress, type SeenRepository, seeRepository } from './repositories.ts';
 
 export type ImageFilter = {
-  /** A part of a tag or of the digest. */
+  /** A part of an image's tag, or how its digest begins: at least four digits, with or without the algorithm. */
   search?: string | undefined;
   /** Signatures, SBOMs and the like, which are not listed otherwise. */
   withAttachments?: boolean | undefined;
@@ -62,7 +63,10 @@ export async function countImages(
   filter: ImageFilter,
 ): Promise<number> {
   const repository = await seeRepository(platform, actor, address);
-  if (!filter.search && !filter.withAttachments) return repository.imageCount;
+  if (!filter.withAttachments) {
+    const { search } = filter;
+    return search ? countFound(platform, { repositoryId: repository.id, search }) : repository.imageCount;
+  }
   const { count } = await listed(platform, repository, filter)
     .select((eb) => eb.cast<number>(eb.fn.countAll(), 'bigint').as('count'))
     .executeTakeFirstOrThrow();
@@ -132,6 +136,7 @@ async function readKeys(
   repository: SeenRepository,
   { search, withAttachments, withAllTags: _, ...page }: ImageQuery,
 ): Promise<Page<Digest>> {
+  if (search && !withAttachments) return searchImages(platform, { repositoryId: repository.id, search }, page);
   const query = listed(platform, repository, { search, withAttachments }).select(['pushed_at', 'digest']);
   return readPage(query, newestFirst, page, (row) => row.digest as Digest);
 }

@@ -181,7 +181,8 @@ function selectRepositories(platform: Platform, registryId: string): SelectQuery
 function listed({ db }: Platform, registryId: string, search?: string) {
   const query = db.selectFrom('repositories').where('registry_id', '=', registryId).where('is_listed', '=', 1);
   if (!search) return query;
-  return query.where(sql<SqlBool>`lower(name) like ${toSearchPattern(search)} escape '\\'`);
+  // Names are in lower case, as the pattern is.
+  return query.where(sql<SqlBool>`name like ${toSearchPattern(search)} escape '\\'`);
 }
 
 /**

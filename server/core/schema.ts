@@ -136,6 +136,8 @@ export type TagRow = {
   name: string;
   digest: string;
   belongs_to: string | null;
+  /** `pushed_at` of its manifest where that is an image because of this tag: no subject, and `belongs_to` is null. */
+  image_pushed_at: Generated<number | null>;
   created_at: number;
   updated_at: number;
 };

@@ -1,3 +1,4 @@
+import type { ExpressionBuilder } from 'kysely';
 import type { Actor } from './actors.ts';
 import { refreshAttachments } from './attachments.ts';
 import { recordAudit } from './audit.ts';
@@ -8,6 +9,7 @@ import { manifestUnknown } from './manifests.ts';
 import type { TagName } from './names.ts';
 import type { Platform } from './platform.ts';
 import type { LiveRepository } from './registry-access.ts';
+import type { Schema } from './schema.ts';
 import { transact } from './transact.ts';
 
 /** `ifMatch`: the tag points to this digest now. `ifAbsent`: there is no such tag. */
@@ -34,16 +36,22 @@ export async function moveTag(
   const belongsTo = await findSubjectOf(platform, repository.id, tag);
   await db
     .insertInto('tags')
-    .values({
+    .values((eb) => ({
       repository_id: repository.id,
       name: tag,
       digest,
       belongs_to: belongsTo,
+      image_pushed_at: belongsTo === null ? selectImagePush(eb, repository.id, digest) : null,
       created_at: now(),
       updated_at: now(),
-    })
+    }))
     .onConflict((oc) =>
-      oc.columns(['repository_id', 'name']).doUpdateSet({ digest, belongs_to: belongsTo, updated_at: now() }),
+      oc.columns(['repository_id', 'name']).doUpdateSet((eb) => ({
+        digest,
+        belongs_to: belongsTo,
+        image_pushed_at: eb.ref('excluded.image_pushed_at'),
+        updated_at: now(),
+      })),
     )
     .execute();
   if (before && before.digest !== digest) {
@@ -54,6 +62,16 @@ export async function moveTag(
     });
   }
   return { isNew: before === undefined, touched: findTouched(before, { digest, belongsTo }) };
+}
+
+/** What searches by tag order images by: under an ordinary tag every manifest without a subject is an image. */
+function selectImagePush(eb: ExpressionBuilder<Schema, 'tags'>, repositoryId: string, digest: Digest) {
+  return eb
+    .selectFrom('manifests')
+    .select('pushed_at')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .where('subject', 'is', null);
 }
 
 type TagBefore = { digest: string; belongs_to: string | null; attached: string | null };
@@ -124,7 +142,7 @@ export async function attachTags({ db }: Platform, repositoryId: string, digest:
   const stem = digest.replace(':', '-');
   const rows = await db
     .updateTable('tags')
-    .set({ belongs_to: digest })
+    .set({ belongs_to: digest, image_pushed_at: null })
     .where('repository_id', '=', repositoryId)
     .where('name', 'in', [`${stem}.sig`, `${stem}.att`, `${stem}.sbom`])
     .returning('digest')

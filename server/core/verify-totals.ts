@@ -14,6 +14,7 @@ export async function verifyRepositories({ platform, repair, report }: Verificat
       pairs.push(['repository size', row.size, row.countedSize]);
       pairs.push(['repository images', row.image_count, row.countedImages]);
       pairs.push(['repository tags', row.tag_count, row.countedTags]);
+      pairs.push(['tags misdated', row.misdatedTags, 0]);
     }
     const drifted = pairs.filter(([, found, expected]) => found !== expected);
     if (drifted.length === 0) continue;
@@ -33,6 +34,7 @@ async function* eachRepository({ db }: Platform) {
       .select(['p.size', 'p.image_count', 'p.tag_count', 'p.is_listed'])
       .select([counts.repositorySize.as('countedSize'), counts.repositoryImages.as('countedImages')])
       .select([counts.repositoryTags.as('countedTags'), counts.repositoryListed.as('countedListed')])
+      .select(counts.repositoryMisdatedTags.as('misdatedTags'))
       .where('p.id', '>', after)
       .orderBy('p.id')
       .limit(pageSize)

@@ -143,6 +143,7 @@ test('every counter that drifted is found, corrected by a repair, and right afte
   await db.updateTable('registries').set({ size: 1, reserved: 2, repository_count: 7 }).execute();
   await db.updateTable('repositories').set({ size: 3, image_count: 8, tag_count: 9, is_listed: 0 }).execute();
   await db.updateTable('manifests').set({ is_attachment: 1 }).execute();
+  await db.updateTable('tags').set({ image_pushed_at: null }).execute();
   await db.updateTable('blobs').set({ links: 4 }).where('digest', '=', digestOf(layer)).execute();
   await db.updateTable('objects').set({ refs: 5 }).execute();
   const kinds = [
@@ -155,6 +156,7 @@ test('every counter that drifted is found, corrected by a repair, and right afte
     'repository size',
     'repository images',
     'repository tags',
+    'tags misdated',
     'registry size',
     'registry reserved',
     'registry repositories',
@@ -172,6 +174,7 @@ const readCounters = async ({ db }: Platform) => [
   await db.selectFrom('registries').select(['size', 'reserved', 'repository_count']).execute(),
   await db.selectFrom('repositories').select(['size', 'image_count', 'tag_count', 'is_listed']).execute(),
   await db.selectFrom('manifests').select('is_attachment').execute(),
+  await db.selectFrom('tags').select('image_pushed_at').execute(),
 ];
 
 test('a registry that is being emptied is well at every moment of it', async (t) => {

@@ -26,6 +26,7 @@ export type FindingKind =
   | 'repository images'
   | 'repository tags'
   | 'repository listed'
+  | 'tags misdated'
   | 'registry size'
   | 'registry reserved'
   | 'registry repositories'

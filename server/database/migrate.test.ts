@@ -93,6 +93,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     belongs_to: 'text',
     created_at: 'number',
     updated_at: 'number',
+    image_pushed_at: 'number',
   },
   uploads: {
     id: 'text',

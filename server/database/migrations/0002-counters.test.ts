@@ -17,6 +17,16 @@ test('a database from before the counters has them counted when it is opened', a
   t.after(close);
   const attachments = await db.selectFrom('manifests').select('digest').where('is_attachment', '=', 1).execute();
   assert.deepEqual(attachments.map((row) => row.digest).sort(), ['referrer', 'signature', 'tagged-referrer']);
+  const searched = await db
+    .selectFrom('tags')
+    .select('name')
+    .where('image_pushed_at', '=', 0)
+    .orderBy('name')
+    .execute();
+  assert.deepEqual(
+    searched.map((row) => row.name),
+    ['latest', 'my-attestation', 'v1'],
+  );
   const repositories = await db
     .selectFrom('repositories')
     .select(['id', 'image_count', 'tag_count', 'is_listed'])

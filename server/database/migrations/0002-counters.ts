@@ -15,6 +15,15 @@ export const counters: Migration = {
         and t.digest = manifests.digest and t.belongs_to is null))`,
     'create index manifests_by_kind on manifests (repository_id, is_attachment, pushed_at, digest)',
 
+    `alter table tags add column image_pushed_at ${bigint}`,
+    `update tags set image_pushed_at = (select m.pushed_at from manifests m
+      where m.repository_id = tags.repository_id and m.digest = tags.digest and m.subject is null)
+      where belongs_to is null`,
+    // A search reads the folded names in the order in which images are listed, and nothing else. Postgres wants the
+    // name itself beside them, or it would look at every row.
+    `create index tags_by_image on tags (repository_id, image_pushed_at, digest, lower(name), name)
+      where image_pushed_at is not null`,
+
     `alter table repositories add column image_count ${bigint} not null default 0`,
     `alter table repositories add column tag_count ${bigint} not null default 0`,
     'alter table repositories add column is_listed integer not null default 0',
