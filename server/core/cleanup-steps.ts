@@ -1,5 +1,7 @@
-// What `cleanup.ts` does in one transaction: everything here begins with the repository's lock.
+// What `cleanup.ts` does in one transaction, which begins with the repository's lock. Where nothing is there to remove,
+// there is none: a list of a hundred thousand made-up names must not become a thousand commits.
 
+import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { growthWithout, refreshAttachments } from './attachments.ts';
 import { recordAudit } from './audit.ts';
@@ -29,6 +31,7 @@ export async function removeTags(
   repository: LiveRepository,
   names: readonly TagName[],
 ): Promise<{ removed: { name: string; digest: Digest }[]; listed: Digest[] }> {
+  if (!(await hasSome(platform, 'tags', repository.id, names))) return { removed: [], listed: [] };
   return transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
     const rows = await platform.db
@@ -59,12 +62,26 @@ export async function removeImages(
   repository: LiveRepository,
   { digests, isAsked }: { digests: readonly Digest[]; isAsked: (digest: Digest) => boolean },
 ): Promise<Removal> {
+  if (!(await hasSome(platform, 'manifests', repository.id, digests))) return { removed: [], listed: [] };
   return transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
     const tags = await findTags(platform, repository.id, digests);
     const wanted = digests.filter((digest) => isAsked(digest) || !tags.has(digest));
     return removeUnlisted(platform, actor, repository, { digests: wanted, tags });
   });
+}
+
+const keys = { tags: 'name', manifests: 'digest' } as const;
+
+async function hasSome(
+  { db }: Platform,
+  table: keyof typeof keys,
+  repositoryId: string,
+  values: readonly string[],
+): Promise<boolean> {
+  const { rows } = await sql`select 1 from ${sql.table(table)}
+    where repository_id = ${repositoryId} and ${sql.ref(keys[table])} in (${sql.join(values)}) limit 1`.execute(db);
+  return rows.length > 0;
 }
 
 async function findTags({ db }: Platform, repositoryId: string, digests: readonly Digest[]): Promise<TagsByDigest> {

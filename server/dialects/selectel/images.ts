@@ -10,13 +10,16 @@ import { pageOf, queryOf, totalOf } from './query.ts';
 import { sendArray } from './stream.ts';
 import { toImage } from './wire.ts';
 
+/** A HEAD would read it all, to send nothing of it. */
+const whole = { exposeHeadRoute: false };
+
 /** `images`, `tags` and `cleanup` win over a tag of that name. */
 export function bindImages(app: FastifyInstance, platform: Platform): void {
-  app.get<RepositoryPath>('/registries/:id/repositories/:name/images', async (request, reply) =>
+  app.get<RepositoryPath>('/registries/:id/repositories/:name/images', whole, async (request, reply) =>
     sendArray(reply, eachImage(platform, actorOf(request), addressOf(request)), toImage),
   );
 
-  app.get<RepositoryPath>('/registries/:id/repositories/:name/tags', async (request, reply) =>
+  app.get<RepositoryPath>('/registries/:id/repositories/:name/tags', whole, async (request, reply) =>
     sendArray(reply, eachTagName(platform, actorOf(request), addressOf(request)), (name) => name),
   );
 
