@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { Platform } from '#core/platform.ts';
 import { buildApp } from '#server/app.ts';
 import type { Scope } from './database.ts';
 import { type Ask, askerOf, basic, withAuthorization } from './oci-client.ts';
@@ -35,8 +36,8 @@ export type Native = {
 };
 
 /** The real app on a platform of its own, with one team. */
-export async function openNative(t: Scope): Promise<Native> {
-  const platform = await openTestPlatform(t);
+export async function openNative(t: Scope, overrides: Partial<Platform> = {}): Promise<Native> {
+  const platform = await openTestPlatform(t, overrides);
   const team = await seedTeam(platform, 'acme');
   const app = await buildApp(platform);
   t.after(() => app.close());
