@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Case, Settings } from './case.ts';
 import { blobPushes, blobReads } from './cases/blobs.ts';
+import { collection, largeCollection } from './cases/collection.ts';
 import { images } from './cases/images.ts';
 import { repositoryListing, tagListing } from './cases/listings.ts';
 import { manifests } from './cases/manifests.ts';
@@ -13,7 +14,19 @@ import { describeMachine } from './machine.ts';
 import { binaries, type ServerName, startServer } from './servers.ts';
 import { format, makeCpuTable, makeTable, type Results } from './table.ts';
 
-const cases = [manifests, blobReads, blobPushes, images, zb, tagListing, repositoryListing, pushMemory, manyManifests];
+const cases = [
+  manifests,
+  blobReads,
+  blobPushes,
+  images,
+  zb,
+  tagListing,
+  repositoryListing,
+  pushMemory,
+  manyManifests,
+  collection,
+  largeCollection,
+];
 const everyone: ServerName[] = ['docker-registry', 'zot', 'lading'];
 
 const { values: options } = parseArgs({

@@ -24,8 +24,8 @@ export type Server = {
   /** User and password for clients that only speak Basic. */
   basic: string | undefined;
   stop: () => Promise<void>;
-  /** Stops it and starts it again on the same data. */
-  restart: () => Promise<Server>;
+  /** Stops it and starts it again on the same data; `between` is done while it is down. */
+  restart: (between?: () => Promise<void>) => Promise<Server>;
 };
 
 type Launch = { command: string; args: string[]; env?: Record<string, string>; readyPath: string };
@@ -72,8 +72,9 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
       await stop();
       rmSync(dataDir, { recursive: true, force: true });
     },
-    restart: async () => {
+    restart: async (between) => {
       await stop();
+      await between?.();
       return startServer(name, dataDir);
     },
   };
@@ -124,8 +125,11 @@ function binary(name: ServerName): string {
   return path;
 }
 
+/** Of a peer that was started on this directory. */
+export const configOf = (dataDir: string) => join(dataDir, 'config.json');
+
 function writeConfig(dataDir: string, config: object): string {
-  const path = join(dataDir, 'config.json');
+  const path = configOf(dataDir);
   writeFileSync(path, JSON.stringify(config));
   return path;
 }

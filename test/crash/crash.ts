@@ -7,13 +7,22 @@ import { parseArgs } from 'node:util';
 import { pause } from '../servers/child.ts';
 import { LADING, type Lading, startLading } from '../servers/lading.ts';
 import { checkBlobs, checkManifests, checkSessions, checkTags, type Reader } from './audit.ts';
+import {
+  bearer,
+  collectToTheEnd,
+  isCollecting,
+  keepCollecting,
+  keepDeleting,
+  waitForCollection,
+} from './collecting.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type Client, isRefusal, pushImage } from './push.ts';
 import { findStoreFaults, readStore, settle } from './store.ts';
 
 // npm run test:crash -- --kills 200
 // Kills the server with SIGKILL at random moments while clients push, starts it again, and compares all that was ever
-// acknowledged with what is there.
+// acknowledged with what is there. With --collect images are deleted and garbage is collected meanwhile, and the kill comes
+// while a collection runs.
 
 const CLIENTS = 10;
 const REPOSITORIES = ['default/crash/a', 'default/crash/b', 'default/crash/c'];
@@ -22,9 +31,11 @@ const SHARED = 'default/crash/shared';
 const KILL_AFTER_MS = { min: 5, max: 2_000 };
 const RECHECKED_EACH_ROUND = 60;
 
-type Run = { dataDir: string; key: string; ledger: Ledger; faults: string[]; round: number };
+type Run = { dataDir: string; key: string; ledger: Ledger; faults: string[]; round: number; killedCollections: number };
 
-const { values } = parseArgs({ options: { kills: { type: 'string', default: '10' }, keep: { type: 'boolean' } } });
+const { values } = parseArgs({
+  options: { kills: { type: 'string', default: '10' }, keep: { type: 'boolean' }, collect: { type: 'boolean' } },
+});
 const kills = Number(values.kills);
 if (!Number.isInteger(kills) || kills < 1) throw new Error(`--kills ${values.kills}: a whole number from 1 is wanted`);
 
@@ -34,6 +45,7 @@ const run: Run = {
   ledger: openLedger(),
   faults: [],
   round: 0,
+  killedCollections: 0,
 };
 const startedAt = Date.now();
 let broken = 0;
@@ -57,13 +69,25 @@ async function killOnce(run: Run): Promise<void> {
   run.faults.push(...(await checkSome(run, lading)));
   const stopping = new AbortController();
   const clients = Array.from({ length: CLIENTS }, (_, i) => keepPushing(run, lading, i, stopping.signal));
+  const others = values.collect ? collectBesides(run, lading, stopping.signal) : [];
   await pause(randomInt(KILL_AFTER_MS.min, KILL_AFTER_MS.max));
+  if (values.collect) await waitForCollection(run.dataDir, 5_000);
   await lading.kill9();
   stopping.abort();
   await Promise.all(clients);
+  run.faults.push(...(await Promise.all(others)).flat());
+  if (isCollecting(run.dataDir)) run.killedCollections += 1;
   // A file whose row is missing now will never be found again by the server itself: look before it starts.
   const state = await readStore(run.dataDir);
   run.faults.push(...findStoreFaults(state).filter((fault) => !fault.includes('still being written')));
+}
+
+function collectBesides(run: Run, lading: Lading, signal: AbortSignal): Promise<string[]>[] {
+  const { url } = lading;
+  return [
+    keepDeleting({ url, authorization: basic(run.key), signal, ledger: run.ledger }),
+    keepCollecting({ url, authorization: bearer(run.key), signal }),
+  ];
 }
 
 async function keepPushing(run: Run, lading: Lading, index: number, signal: AbortSignal): Promise<void> {
@@ -105,8 +129,10 @@ async function checkAtTheEnd(run: Run): Promise<string[]> {
   const { ledger } = run;
   const lading = await startLading({ dataDir: run.dataDir, key: run.key });
   const reader = readerOf(lading, run.key);
+  const signal = new AbortController().signal;
   const faults = [
     await checkSessions(reader, ledger),
+    values.collect ? await collectToTheEnd({ url: lading.url, authorization: bearer(run.key), signal }) : [],
     await checkBlobs(reader, [...ledger.blobs.keys()], ledger),
     await checkManifests(reader, [...ledger.manifests.keys()], ledger),
     await checkTags(reader, [...ledger.tags.keys()], ledger),
@@ -136,6 +162,7 @@ function report(faults: string[]): void {
   console.log(`blobs: ${count(ledger.blobs.values())} acknowledged, ${ledger.blobs.size} begun`);
   const manifests = [...ledger.manifests.values()].map((entry) => entry.isAcknowledged);
   console.log(`manifests: ${count(manifests)} acknowledged, ${manifests.length} begun; tags: ${ledger.tags.size}`);
+  if (values.collect) console.log(`kills while a collection ran: ${run.killedCollections}`);
   console.log(`lost: ${lost}, other faults: ${faults.length - lost}`);
   console.log(`${kills - broken} passed, ${broken + (atTheEnd.length > 0 ? 1 : 0)} failed`);
 }

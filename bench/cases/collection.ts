@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Case } from '../case.ts';
+import { type Connection, connect, requestHead } from '../connection.ts';
+import { quantile } from '../load.ts';
+import { eachOf, expect, imageManifest, makeBlob, pushBlob, pushManifest, repositoryOf } from '../push.ts';
+import { binaries, configOf, type Server, scopeOf } from '../servers.ts';
+
+const images = 2000;
+const took = `collection among ${images.toLocaleString('en')} images, every second one deleted`;
+const down = 'of that, nobody can push';
+
+/** The same content on both; docker-registry collects while it is stopped, because pushes meanwhile would lose layers. */
+export const collection: Case = {
+  id: 'collection',
+  once: true,
+  leaveOut: { zot: 'it collects by its own clock and cannot be asked to' },
+  rows: [took, down].map((name) => ({ name, unit: 's', better: 'less' })),
+  run: async (server, _settings, report) => {
+    await seedAndDelete(server);
+    const started = performance.now();
+    if (server.name === 'lading') {
+      await collect(server);
+      report(took, { value: secondsSince(started) });
+      report(down, { value: 0, note: 'it goes on serving' });
+      return;
+    }
+    const again = await server.restart(async () => {
+      const command = binaries['docker-registry'] ?? '';
+      execFileSync(command, ['garbage-collect', configOf(server.dataDir)], { stdio: 'ignore' });
+    });
+    report(took, { value: secondsSince(started) });
+    report(down, { value: secondsSince(started) });
+    await again.stop();
+  },
+};
+
+const secondsSince = (started: number) => (performance.now() - started) / 1000;
+
+async function seedAndDelete(server: Server): Promise<void> {
+  const workers = await Promise.all(Array.from({ length: 8 }, () => connect(server.port)));
+  const name = repositoryOf(server, 'collected');
+  const headers = server.seedHeaders;
+  await eachOf(Array.from({ length: images }).keys(), workers, async (index, worker) => {
+    const blobs = [1000, 4000, 16_000].map(makeBlob);
+    for (const blob of blobs) await pushBlob(worker, name, blob, headers);
+    const [config, ...layers] = blobs;
+    if (config === undefined) throw new Error('an image needs a config');
+    const digest = await pushManifest(worker, name, `v${index}`, imageManifest(config, layers), headers);
+    if (index % 2 === 0) return;
+    expect(await worker.send(requestHead('DELETE', `/v2/${name}/manifests/${digest}`, headers)), 202, 'DELETE');
+  });
+  for (const worker of workers) worker.close();
+}
+
+/** Starts a collection on Lading and waits for its end. Answers what the operation says. */
+async function collect(server: Server): Promise<{ progress: { links?: number } }> {
+  const connection = await connect(server.port);
+  const body = Buffer.from('{}');
+  const headers = { ...server.seedHeaders, 'Content-Type': 'application/json', 'Content-Length': body.length };
+  const head = requestHead('POST', '/lading/v1/registries/default/garbage-collection', headers);
+  const started = expect(await connection.send(Buffer.concat([head, body]), 'keep'), 202, 'start of a collection');
+  const { id } = JSON.parse(started.body.toString());
+  for (;;) {
+    const ask = requestHead('GET', `/lading/v1/operations/${id}`, server.seedHeaders);
+    const operation = JSON.parse(expect(await connection.send(ask, 'keep'), 200, 'operation').body.toString());
+    if (operation.state === 'failed') throw new Error(`the collection failed: ${operation.error}`);
+    if (operation.state === 'done') {
+      connection.close();
+      return operation;
+    }
+    await delay(100);
+  }
+}
+
+const links = 1_000_000;
+const clients = 10;
+const idle = `${clients} clients push 10 KiB blobs, nothing else: p99`;
+const busy = `the same beside a collection: p99`;
+const alone = `collection of ${links.toLocaleString('en')} links with their blobs, idle server`;
+const beside = `collection beside those ${clients} clients`;
+
+export const largeCollection: Case = {
+  id: 'large-collection',
+  once: true,
+  leaveOut: { 'docker-registry': 'it has no links and collects offline', zot: 'it cannot be asked to collect' },
+  rows: [
+    { name: alone, unit: 'links/s', better: 'more' },
+    { name: idle, unit: 'ms', better: 'less' },
+    { name: busy, unit: 'ms', better: 'less' },
+    { name: beside, unit: 'links/s', better: 'more' },
+  ],
+  run: async (server, { seconds }, report) => {
+    const seeded = await withGarbage(server);
+    const started = performance.now();
+    const { progress } = await collect(seeded);
+    report(alone, { value: (progress.links ?? 0) / secondsSince(started) });
+    const again = await withGarbage(seeded);
+    const quiet = await pushFor(again, async () => delay(seconds * 1000));
+    report(idle, { value: quiet.p99Ms, note: `${quiet.pushes} pushes` });
+    let rate = 0;
+    const both = await pushFor(again, async () => {
+      const started = performance.now();
+      const { progress } = await collect(again);
+      rate = (progress.links ?? 0) / secondsSince(started);
+    });
+    report(busy, { value: both.p99Ms, note: `${both.pushes} pushes` });
+    report(beside, { value: rate });
+    await again.stop();
+  },
+};
+
+/** A million blobs in one repository that nothing refers to, put into the stopped server's database. */
+async function withGarbage(server: Server): Promise<Server> {
+  const connection = await connect(server.port);
+  const headers = await server.authorize([scopeOf(server, 'garbage')]);
+  await pushBlob(connection, repositoryOf(server, 'garbage'), makeBlob(100), headers);
+  connection.close();
+  return server.restart(async () => {
+    const database = new DatabaseSync(join(server.dataDir, 'store', 'lading.db'));
+    database.exec(`begin;
+      create temp table garbage as with recursive c(n) as (select 1 union all select n + 1 from c where n < ${links})
+        select 'sha256:' || lower(hex(randomblob(32))) as digest, lower(hex(randomblob(20))) as key from c;
+      insert into objects (key, state, size, refs, attempts)
+        select substr(key, 1, 2) || '/' || key, 'stored', 1000, 1, 0 from garbage order by key;
+      create temp table place as select r.id, r.registry_id from repositories as r where r.name = 'garbage';
+      insert into blobs (registry_id, digest, object_key, size, links, lost)
+        select p.registry_id, g.digest, substr(g.key, 1, 2) || '/' || g.key, 1000, 1, 0 from garbage g, place p order by g.digest;
+      insert into repository_blobs (repository_id, digest, registry_id, leased_until, leased_by)
+        select p.id, g.digest, p.registry_id, 0, '' from garbage g, place p order by g.digest;
+      update registries set size = size + 1000 * ${links} where id in (select registry_id from place);
+      update repositories set size = size + 1000 * ${links} where id in (select id from place);
+      commit`);
+    database.close();
+  });
+}
+
+/** Ten clients push small blobs until the work is done. */
+async function pushFor(server: Server, work: () => Promise<unknown>): Promise<{ p99Ms: number; pushes: number }> {
+  const headers = server.seedHeaders;
+  const connections = await Promise.all(Array.from({ length: clients }, () => connect(server.port)));
+  const latencies: number[] = [];
+  let isDone = false;
+  const keepPushing = async (connection: Connection) => {
+    while (!isDone) {
+      const blob = makeBlob(10 * 1024);
+      const started = performance.now();
+      await pushBlob(connection, repositoryOf(server, 'pushed'), blob, headers);
+      latencies.push(performance.now() - started);
+    }
+  };
+  const pushing = connections.map(keepPushing);
+  await work();
+  isDone = true;
+  await Promise.all(pushing);
+  for (const connection of connections) connection.close();
+  latencies.sort((a, b) => a - b);
+  return { p99Ms: quantile(latencies, 0.99), pushes: latencies.length };
+}
