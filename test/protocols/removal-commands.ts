@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { deleteBlob } from '#core/blobs.ts';
+import { cleanRepository } from '#core/cleanup.ts';
 import type { Digest } from '#core/digest.ts';
 import { deleteManifest } from '#core/manifests.ts';
 import type { RepositoryName, TagName } from '#core/names.ts';
@@ -52,6 +53,20 @@ async function removeManifest(client: Client, input: { repository: string; numbe
   }
 }
 
+/** Digests that were pushed once, each perhaps gone, perhaps listed by an index. */
+async function clean(
+  { platform, world }: Client,
+  input: { repository: string; numbers: number[]; tags: string[]; collectGarbage: boolean },
+): Promise<void> {
+  const [registry = '', path = ''] = input.repository.split('/');
+  const known = [...(world.manifests.get(input.repository) ?? [])];
+  const digests = input.numbers.flatMap((number) => known[number] ?? []);
+  // It removes no blob and leaves what an index lists: nothing that was promised ends by it.
+  await attempt(() =>
+    cleanRepository(platform, world.team.owner, { registry, repository: path }, { ...input, digests }),
+  );
+}
+
 /** All that was promised in there ends. */
 async function removeAll(client: Client, prefix: string, work: () => Promise<unknown>): Promise<void> {
   const end = client.world.promises.deleting(prefix);
@@ -79,6 +94,16 @@ export const removalKinds = {
     weight: 2,
     input: fc.record({ repository, number: fc.nat(5), refuseIfListed: fc.boolean() }),
     run: removeManifest,
+  }),
+  clean: kind({
+    weight: 3,
+    input: fc.record({
+      repository,
+      numbers: fc.uniqueArray(fc.nat(11), { maxLength: 6 }),
+      tags: fc.subarray(['v1', 'v2', 'latest', 'never']),
+      collectGarbage: fc.boolean(),
+    }),
+    run: clean,
   }),
   deleteBlob: kind({ weight: 4, input: fc.record({ repository, content }), run: removeBlob }),
   deleteRepository: kind({
