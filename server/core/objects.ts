@@ -20,6 +20,8 @@ const writerMs = 5 * 60_000;
 const lateMarginMs = 30_000;
 const forgetAfterMs = 24 * 3600_000;
 const retryRemovalMs = 60_000;
+const rowsPerStatement = 500;
+export const removalBatch = 400;
 /** How long bytes stay after the last row that used them: readers that hold the key, and restores of the database. */
 export const removalDelayMs = 10 * 60_000;
 
@@ -163,18 +165,23 @@ export async function doomAbandonedWriters(platform: Platform): Promise<number> 
 }
 
 /** Takes one use off stored objects; the last use dooms them. Keys are sorted: the lock order within a table. */
-export async function unref(platform: Platform, keys: readonly string[], removeAfter: number): Promise<void> {
-  for (const key of [...keys].sort()) {
-    await platform.db
-      .updateTable('objects')
-      .set({
-        refs: sql`refs - 1`,
-        state: sql`case when refs = 1 then 'doomed' else state end`,
-        remove_after: sql`case when refs = 1 then cast(${removeAfter} as bigint) else remove_after end`,
-      })
-      .where('key', '=', key)
-      .where('state', '=', 'stored')
-      .execute();
+export async function unref({ db }: Platform, keys: readonly string[], removeAfter: number): Promise<void> {
+  const uses = Map.groupBy(keys, (key) => key);
+  for (let use = 0; uses.size > 0; use++) {
+    const sorted = [...uses.keys()].sort();
+    for (let i = 0; i < sorted.length; i += rowsPerStatement) {
+      await db
+        .updateTable('objects')
+        .set({
+          refs: sql`refs - 1`,
+          state: sql`case when refs = 1 then 'doomed' else state end`,
+          remove_after: sql`case when refs = 1 then cast(${removeAfter} as bigint) else remove_after end`,
+        })
+        .where('key', 'in', sorted.slice(i, i + rowsPerStatement))
+        .where('state', '=', 'stored')
+        .execute();
+    }
+    for (const [key, { length }] of uses) if (length <= use + 1) uses.delete(key);
   }
 }
 
@@ -190,24 +197,34 @@ export async function shareObject({ db }: Platform, key: string): Promise<boolea
   return row !== undefined;
 }
 
-/** The remover: up to a hundred doomed objects whose time has come. Answers how many it took on. */
+/** The remover: up to some hundred doomed objects whose time has come. Answers how many it took on. */
 export async function removeDoomed(platform: Platform): Promise<number> {
-  const { db, now, blobs, log } = platform;
   const rows = await transact(platform, findRemovable);
-  for (const row of rows) {
-    try {
-      await blobs.remove(row.key);
-      await forgetRemoved(platform, row);
-    } catch (error) {
-      log.warn({ key: row.key, err: error }, 'could not remove an object; it will be tried again');
-      await db
-        .updateTable('objects')
-        .set({ attempts: sql`attempts + 1`, remove_after: now() + retryRemovalMs })
-        .where('key', '=', row.key)
-        .execute();
-    }
+  const removed: string[] = [];
+  for (const { key, forget_after } of rows) {
+    if (!(await removeBytes(platform, key))) continue;
+    if (forget_after === null || forget_after <= platform.now()) removed.push(key);
+    else await postpone(platform, key, forget_after);
   }
+  await forgetRemoved(platform, removed);
   return rows.length;
+}
+
+/** False if that did not work now. */
+async function removeBytes(platform: Platform, key: string): Promise<boolean> {
+  const { db, now, blobs, log } = platform;
+  try {
+    await blobs.remove(key);
+    return true;
+  } catch (error) {
+    log.warn({ key, err: error }, 'could not remove an object; it will be tried again');
+    await db
+      .updateTable('objects')
+      .set({ attempts: sql`attempts + 1`, remove_after: now() + retryRemovalMs })
+      .where('key', '=', key)
+      .execute();
+    return false;
+  }
 }
 
 /** In a transaction: what it has read is durable, so no power cut brings back the use of an object that is gone. */
@@ -219,14 +236,16 @@ async function findRemovable({ db, now }: Platform) {
     .where('remove_after', '<=', now())
     .where(({ not, exists, selectFrom }) => not(exists(selectFrom('holds').select('id').where('until', '>', now()))))
     .orderBy('remove_after')
-    .limit(100)
+    .limit(removalBatch)
     .execute();
 }
 
-async function forgetRemoved({ db, now }: Platform, row: { key: string; forget_after: number | null }): Promise<void> {
-  if (row.forget_after === null || row.forget_after <= now()) {
-    await db.deleteFrom('objects').where('key', '=', row.key).where('state', '=', 'doomed').execute();
-  } else {
-    await db.updateTable('objects').set({ remove_after: row.forget_after }).where('key', '=', row.key).execute();
-  }
+/** Once more when even a writer that was asleep has written or given up. */
+async function postpone({ db }: Platform, key: string, until: number): Promise<void> {
+  await db.updateTable('objects').set({ remove_after: until }).where('key', '=', key).execute();
+}
+
+async function forgetRemoved({ db }: Platform, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return;
+  await db.deleteFrom('objects').where('key', 'in', keys).where('state', '=', 'doomed').execute();
 }

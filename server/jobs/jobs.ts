@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { removeOldAuditEvents } from '#core/audit-events.ts';
 import { supplyNextCluster } from '#core/cluster-supply.ts';
-import { doomLateWriters, removeDoomed, renewWriters } from '#core/objects.ts';
+import { doomLateWriters, removalBatch, removeDoomed, renewWriters } from '#core/objects.ts';
 import { operationHandlers } from '#core/operation-handlers.ts';
 import { removeOldOperations, runNextOperation } from '#core/operation-runs.ts';
 import type { Platform } from '#core/platform.ts';
@@ -40,7 +40,7 @@ function janitorOf(platform: Platform): readonly Job[] {
     },
     { name: 'doom late writers', everyMs: 10_000, run: async () => (await doomLateWriters(platform)) >= batch },
     { name: 'expire uploads', everyMs: 10_000, run: async () => (await expireUploads(platform)) >= batch },
-    { name: 'remove doomed objects', everyMs: 5_000, run: async () => (await removeDoomed(platform)) >= batch },
+    { name: 'remove doomed objects', everyMs: 5_000, run: async () => (await removeDoomed(platform)) >= removalBatch },
   ];
 }
 
