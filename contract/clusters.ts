@@ -27,7 +27,7 @@ const access = {
   ),
   kubeconfig: Type.Optional(
     Type.String({
-      maxLength: 131_072,
+      maxLength: 65_536,
       writeOnly: true,
       description:
         'Instead of server, caPem and token. Of its current context are taken: server, certificate-authority-data, token, client-certificate-data with client-key-data; anything else there is refused.',

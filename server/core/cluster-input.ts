@@ -57,7 +57,9 @@ export function changedAccess(
       caPem: caPem === undefined ? current.ca_pem : caPem,
     });
   }
-  const isSame = (server ?? current.server) === current.server && (caPem === undefined || caPem === current.ca_pem);
+  const isSame =
+    (server === undefined || parseServer(server, '/server') === current.server) &&
+    (caPem === undefined || (caPem && parseCertificates(caPem, '/caPem')) === current.ca_pem);
   if (isSame) return undefined;
   return refuseField('/token', `is needed again: the stored one was given for ${current.server} and its authority`);
 }
