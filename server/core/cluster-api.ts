@@ -100,7 +100,8 @@ function toObject({ content }: WriteCall, metadata: object): object {
   return { apiVersion: 'v1', kind: 'Secret', metadata, type: content.type, data: content.data };
 }
 
-type Answer = { status: number; json: unknown };
+/** `secret`: what a server that repeats our request must not put into a message. */
+type Answer = { status: number; json: unknown; secret: string };
 type Call = { method: OutboundRequest['method']; path: string; body?: object };
 
 async function call(
@@ -124,7 +125,8 @@ async function call(
     // An API server redirects nobody: whoever does is not one.
     redirectsMax: 0,
   });
-  return isFault(result) ? result : { status: result.status, json: parseJson(result) };
+  if (isFault(result)) return result;
+  return { status: result.status, json: parseJson(result), secret: 'token' in credentials ? credentials.token : '' };
 }
 
 function parseJson({ body }: OutboundAnswer): unknown {
@@ -145,8 +147,9 @@ type Status = { kind: 'Status'; message?: unknown };
 const isStatus = (json: unknown): json is Status => (json as Status | undefined)?.kind === 'Status';
 
 /** What it says itself is repeated only in the form of an API server's refusal: other servers' pages are nobody's business. */
-function refusal({ status, json }: Answer, sentence: string): ClusterFault {
-  const said = isStatus(json) && typeof json.message === 'string' ? json.message.slice(0, 300) : `status ${status}`;
+function refusal({ status, json, secret }: Answer, sentence: string): ClusterFault {
+  const message = isStatus(json) && typeof json.message === 'string' ? json.message : `status ${status}`;
+  const said = (secret === '' ? message : message.replaceAll(secret, '…')).slice(0, 300);
   if (status === 401) return { status, message: 'The cluster does not accept the credentials it was registered with.' };
   return { status, message: `${sentence} The cluster says: ${said}` };
 }

@@ -252,6 +252,10 @@ test('when a registry or the cluster is deleted its Secrets go, the others stay'
 
 test('what the cluster refuses is said and tried again, less and less often', async (t) => {
   const { kubernetes, connect, supply, integration, platform } = await openClusterWorld(t);
+  const echo = () => ({
+    status: 400,
+    body: JSON.stringify({ kind: 'Status', message: `you said ${kubernetes.token}` }),
+  });
   const cases: [() => void, RegExp][] = [
     [() => kubernetes.grants.set(kubernetes.token, { verbs: ['get'] }), /cannot be made.*cannot create resource/],
     [() => kubernetes.grants.delete(kubernetes.token), /does not accept the credentials/],
@@ -263,6 +267,7 @@ test('what the cluster refuses is said and tried again, less and less often', as
     [() => (kubernetes.before = () => ({ status: 200, body: 'not JSON' })), /cannot be read/],
     [() => (kubernetes.before = () => ({ status: 200, body: '{"kind":"Secret","metadata":[]}' })), /cannot be read/],
     [() => (kubernetes.before = () => ({ status: 404, body: 'a page' })), /cannot be read/],
+    [() => (kubernetes.before = echo), /you said …$/],
   ];
   for (const [spoil, message] of cases) {
     kubernetes.grants.set(kubernetes.token, { verbs: ['get', 'create', 'update', 'delete'] });
