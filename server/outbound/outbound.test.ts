@@ -102,13 +102,14 @@ test('an address that is not public is never connected to, however it is written
 });
 
 test('an address is public only if anybody on the internet could reach it', () => {
+  // biome-ignore format: a table
   const inside = [
     '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.1.1', '100.64.0.1', '100.100.100.200', '127.8.8.8', '0.1.2.3',
     '169.254.169.254', '168.63.129.16', '192.0.0.192', '192.0.2.1', '198.18.0.1', '198.51.100.1', '203.0.113.1',
     '224.0.0.1', '240.0.0.1', '255.255.255.255', '192.88.99.1', '::', '::1', '::7f00:1', '::ffff:10.0.0.1',
     '64:ff9b::808:808', '64:ff9b:1::1', '2002:a00:1::', '2001::1', '2001:db8::1', 'fc00::1', 'fd00:ec2::254', 'fe80::1',
     'fe80::1%eth0', 'fec0::1', 'ff02::1', '100::1', '5f00::1', '3fff::1', '4000::1', 'nonsense', '',
-  ]; // biome-ignore format: a table
+  ];
   for (const address of inside) assert.equal(isPublic(address), false, address);
   for (const address of ['8.8.8.8', '172.32.0.1', '::ffff:8.8.8.8', '2606:4700::1111', '2a00:1450::1']) {
     assert.equal(isPublic(address), true, address);
@@ -344,4 +345,19 @@ test('a client certificate is shown to the origin it is for', async (t) => {
     outbound({ method: 'GET', url: `https://127.0.0.1:${port}/`, tls: { caPem: authority.caPem, ...tls } });
   assert.equal(textOf(answerOf(await ask(client))), 'client alice');
   assert.ok(isFault(await ask({})));
+});
+
+test('whom we trust at one origin, and as whom we come, holds for no other one', async (t) => {
+  const authority = makeAuthority(t);
+  const server = authority.issue('server', { altName: 'IP:127.0.0.1' });
+  const options = { cert: server.certificatePem, key: server.keyPem };
+  const second = await serveTls(t, options);
+  const first = createTlsServer(options, (_request, response) => {
+    response.writeHead(302, { location: `https://127.0.0.1:${second}/` }).end();
+  });
+  const port = await listen(t, first);
+  const tls = { caPem: authority.caPem, ...authority.issue('alice') };
+  const outbound = openOutbound({ allowed: loopback });
+  assert.equal(faultOf(await outbound({ method: 'GET', url: `https://127.0.0.1:${port}/`, tls })).failedAt, 'tls');
+  assert.equal(answerOf(await outbound({ method: 'GET', url: `https://127.0.0.1:${second}/`, tls })).status, 200);
 });

@@ -210,6 +210,20 @@ test('who writes at the same moment wins, and is then put right', async (t) => {
   assert.deepEqual(writes, ['POST', 'PUT', 'PUT']);
 });
 
+test('a Secret that becomes somebody else’s before it is removed stays', async (t) => {
+  const { call, kubernetes, connect, supply, clusterId, platform } = await openClusterWorld(t);
+  await connect();
+  await supply();
+  kubernetes.before = (request) => {
+    if (request.startsWith('DELETE')) kubernetes.plant('default', 'pull', { data: { mine: 'eA==' } });
+    return undefined;
+  };
+  await call(`DELETE /registries/acme/clusters/${clusterId}`);
+  await supply();
+  assert.deepEqual(kubernetes.secrets.get('default/pull')?.data, { mine: 'eA==' });
+  assert.deepEqual(await platform.db.selectFrom('cluster_integrations').select('id').execute(), []);
+});
+
 test('other namespaces and names: the Secret moves, and one registry cannot take another one’s place', async (t) => {
   const { call, kubernetes, connect, supply, clusterId } = await openClusterWorld(t);
   await connect(['default', 'apps']);
@@ -309,6 +323,33 @@ test('two workers do not supply one integration at the same time, and one that s
   assert.equal((await integration()).status, 'supplied');
   const made = await platform.db.selectFrom('actors').select('id').where('kind', '=', 'pull').execute();
   assert.equal(made.length, 1);
+});
+
+test('of many workers that come at once one makes the token and the Secret', async (t) => {
+  const { kubernetes, connect, platform } = await openClusterWorld(t);
+  await connect();
+  const took = await Promise.all([1, 2, 3, 4, 5].map((i) => supplyNextCluster(platform, `worker ${i}`)));
+  assert.ok(took.includes(true));
+  assert.deepEqual(
+    kubernetes.requests.map((one) => one.split(' ')[0]),
+    ['GET', 'POST'],
+  );
+  const made = await platform.db.selectFrom('actors').select('id').where('kind', '=', 'pull').execute();
+  assert.equal(made.length, 1);
+});
+
+test('new credentials are tried at once, whatever pause a failure began', async (t) => {
+  const { call, kubernetes, connect, supply, integration, clusterId } = await openClusterWorld(t);
+  await connect();
+  const grant = kubernetes.grants.get(kubernetes.token);
+  kubernetes.grants.clear();
+  await supply();
+  assert.equal((await integration()).status, 'failing');
+  kubernetes.grants.set('a-new-token', grant ?? { verbs: [] });
+  assert.equal(await supply(), 0);
+  await call(`PATCH /clusters/${clusterId}`, { body: { token: 'a-new-token' } });
+  assert.equal(await supply(), 1);
+  assert.equal((await integration()).status, 'supplied');
 });
 
 test('what is asked for while a worker is at it is done right after', async (t) => {
