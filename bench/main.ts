@@ -9,6 +9,7 @@ import { images } from './cases/images.ts';
 import { repositoryListing, tagListing } from './cases/listings.ts';
 import { manifests } from './cases/manifests.ts';
 import { manyManifests, pushMemory } from './cases/memory.ts';
+import { selectelLists } from './cases/selectel-lists.ts';
 import { zb } from './cases/zb.ts';
 import { describeMachine } from './machine.ts';
 import { binaries, type ServerName, startServer } from './servers.ts';
@@ -22,6 +23,7 @@ const cases = [
   zb,
   tagListing,
   repositoryListing,
+  selectelLists,
   pushMemory,
   manyManifests,
   collection,

@@ -1,7 +1,9 @@
 // Fills a database with a repository of many images and a registry of many repositories, by inserts: what a listing
 // needs, without the time of pushing it. Their blobs are not there, so nothing can be pulled.
 //
-//   node bench/seed-database.ts <data directory or postgres://…> <images> <repositories>
+// Lading has been started on that database once, so that there are a region and a team.
+//
+//   node bench/seed-database.ts <data directory or postgres://…> <registry> <images> <repositories>
 
 import { createHash } from 'node:crypto';
 import { newId } from '#core/ids.ts';
@@ -13,22 +15,9 @@ const rowsPerInsert = 500;
 const imageType = 'application/vnd.oci.image.manifest.v1+json';
 const startedAt = Date.UTC(2026, 0, 1);
 
-/** The registry `name`, made if it is not there, of the oldest team, made if there is none. */
-async function findRegistry(platform: Pick<Platform, 'db' | 'now'>, name: string): Promise<string> {
+/** A registry of the oldest team. */
+async function makeRegistry(platform: Pick<Platform, 'db' | 'now'>, name: string): Promise<string> {
   const { db } = platform;
-  const found = await db.selectFrom('registries').select('id').where('name', '=', name).executeTakeFirst();
-  if (found) return found.id;
-  const created_at = startedAt;
-  await db
-    .insertInto('regions')
-    .values({ id: newId(), slug: 'local', name: 'Local' })
-    .onConflict((oc) => oc.doNothing())
-    .execute();
-  await db
-    .insertInto('teams')
-    .values({ id: newId(), name: 'seeded', slug: 'seeded', created_at })
-    .onConflict((oc) => oc.doNothing())
-    .execute();
   const region = await db.selectFrom('regions').select('id').executeTakeFirstOrThrow();
   const team = await db.selectFrom('teams').select('id').orderBy('created_at').executeTakeFirstOrThrow();
   const settings = { projectId: null, isPublic: false, isManaged: false, sizeLimitBytes: 2 ** 50 };
@@ -127,11 +116,11 @@ async function insertImages({ db }: Pick<Platform, 'db'>, repositoryId: string, 
     .execute();
 }
 
-const [target = '', images = '100000', repositories = '50000'] = process.argv.slice(2);
+const [target = '', registry = 'seeded', images = '100000', repositories = '50000'] = process.argv.slice(2);
 const isUrl = target.startsWith('postgres');
 const { db, now, close } = await openDatabase(isUrl ? { url: target, dataDir: '' } : { dataDir: target });
 await db.transaction().execute(async (db) => {
-  const registryId = await findRegistry({ db, now }, 'seeded');
+  const registryId = await makeRegistry({ db, now }, registry);
   const [big = ''] = await insertRepositories({ db }, registryId, ['big']);
   await insertImages({ db }, big, Number(images));
   const names = Array.from({ length: Number(repositories) }, (_, i) => `team-${hexOf(String(i)).slice(0, 6)}/app-${i}`);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, requestHead } from './connection.ts';
+import { databaseOf, dropDatabase, makeDatabase } from './databases.ts';
 
 export type ServerName = 'docker-registry' | 'zot' | 'lading';
 
@@ -47,6 +48,8 @@ export function makeDataDir(): string {
 
 export async function startServer(name: ServerName, dataDir = makeDataDir()): Promise<Server> {
   const port = await freePort();
+  const isLading = name === 'lading';
+  if (isLading) await makeDatabase(dataDir);
   const { command, args, env, readyPath } = launches[name](dataDir, port);
   const started = performance.now();
   const log = openSync(join(dataDir, 'bench.log'), 'a');
@@ -57,7 +60,6 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
   if (pid === undefined) throw new Error(`${name} could not be started: is ${command} installed?`);
   await waitUntilReady(name, child, port, readyPath, join(dataDir, 'bench.log'));
   const stop = () => stopChild(child);
-  const isLading = name === 'lading';
   return {
     name,
     pid,
@@ -70,6 +72,7 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
     basic: isLading ? `bench:${key}` : undefined,
     stop: async () => {
       await stop();
+      if (isLading) await dropDatabase(dataDir);
       rmSync(dataDir, { recursive: true, force: true });
     },
     restart: async (between) => {
@@ -110,7 +113,8 @@ const launches: Record<ServerName, (dataDir: string, port: number) => Launch> = 
     args: ['serve'],
     env: {
       LADING_LISTEN: `127.0.0.1:${port}`,
-      LADING_DATA_DIR: join(dataDir, 'store'),
+      LADING_DATA_DIR: databaseOf(dataDir).dataDir,
+      ...withUrl(databaseOf(dataDir).url),
       LADING_BOOTSTRAP_KEY: key,
       LADING_LOG_LEVEL: 'error',
       LADING_REGISTRY_LIMIT: '500GiB',
@@ -118,6 +122,8 @@ const launches: Record<ServerName, (dataDir: string, port: number) => Launch> = 
     readyPath: '/readyz',
   }),
 };
+
+const withUrl = (url: string | undefined): Record<string, string> => (url ? { LADING_DATABASE_URL: url } : {});
 
 function binary(name: ServerName): string {
   const path = binaries[name];

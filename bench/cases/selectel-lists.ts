@@ -3,9 +3,10 @@ import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import type { Case, Row, Sample } from '../case.ts';
 import { connect, requestHead } from '../connection.ts';
+import { databaseOf } from '../databases.ts';
 import { quantile, runLoad } from '../load.ts';
 import { forgetPeak, peakResidentMiB } from '../processes.ts';
-import { databaseOf, type Server } from '../servers.ts';
+import type { Server } from '../servers.ts';
 
 // Selectel's lists over a registry filled by `seed-database.ts`. The peers have nothing like them.
 
@@ -32,10 +33,18 @@ const common = (count: number) => (count % 256).toString(16).padStart(2, '0');
 const rare = (count: number) => ((count * 7919) % 2 ** 20).toString(16).padStart(5, '0');
 
 const plain: List[] = [
-  { name: 'page, offset up to 10,000', limit: pageMs, queryOf: (count, size) => `offset=${scattered(count, size, 10_000)}` },
+  {
+    name: 'page, offset up to 10,000',
+    limit: pageMs,
+    queryOf: (count, size) => `offset=${scattered(count, size, 10_000)}`,
+  },
 ];
 const deep: List[] = [
-  { name: 'page, offset near the end', limit: scanMs, queryOf: (count, size) => `offset=${size - 1 - scattered(count, size, 1000)}` },
+  {
+    name: 'page, offset near the end',
+    limit: scanMs,
+    queryOf: (count, size) => `offset=${size - 1 - scattered(count, size, 1000)}`,
+  },
   { name: 'search that finds much', limit: scanMs, queryOf: (count) => `search=${common(count)}` },
   { name: 'search that finds little', limit: scanMs, queryOf: (count) => `search=${rare(count)}` },
 ];
@@ -49,7 +58,8 @@ const firstByteName = `v1 images of ${imageCounts.at(-1)?.toLocaleString('en')}:
 const wholeName = `v1 images of ${imageCounts.at(-1)?.toLocaleString('en')}: the whole list`;
 const memoryName = `v1 images of ${imageCounts.at(-1)?.toLocaleString('en')}: memory taken`;
 
-const rowName = (what: string, size: number, list: List) => `${what} of ${size.toLocaleString('en')}, ${list.name}: p99`;
+const rowName = (what: string, size: number, list: List) =>
+  `${what} of ${size.toLocaleString('en')}, ${list.name}: p99`;
 
 function* eachList(): Generator<{ what: 'images' | 'repositories'; size: number; list: List }> {
   for (const [what, sizes, more] of [
@@ -107,19 +117,22 @@ function seed(server: Server, registry: 'small' | 'large'): void {
   const at = registry === 'small' ? 0 : 1;
   const script = join(import.meta.dirname, '../seed-database.ts');
   const counts = [imageCounts[at], repositoryCounts[at]].map(String);
-  const { status, stderr } = spawnSync(process.execPath, [script, databaseOf(server), registry, ...counts]);
+  const { url, dataDir } = databaseOf(server.dataDir);
+  const { status, stderr } = spawnSync(process.execPath, [script, url ?? dataDir, registry, ...counts]);
   if (status !== 0) throw new Error(`the database could not be filled:\n${stderr}`);
 }
 
 async function pathOf(server: Server, registry: string, what: 'images' | 'repositories'): Promise<string> {
   const connection = await connect(server.port);
-  const reply = await connection.send(requestHead('GET', `/lading/v1/registries/${registry}`, server.seedHeaders), 'keep');
+  const reply = await connection.send(
+    requestHead('GET', `/lading/v1/registries/${registry}`, server.seedHeaders),
+    'keep',
+  );
   connection.close();
   const { id } = JSON.parse(reply.body.toString());
   return `registries/${id}/repositories${what === 'images' ? '/big/images' : ''}`;
 }
 
-/** One after the other, and the memory that ten at once take together. */
 async function measureStreams(server: Server, report: (row: string, sample: Sample) => void): Promise<void> {
   const path = `/selectel/api/v1/${await pathOf(server, 'large', 'images')}`;
   const request = requestHead('GET', path, { ...server.seedHeaders, Connection: 'close' });
@@ -146,7 +159,8 @@ function readStream(port: number, request: Buffer): Promise<{ firstByteMs: numbe
     socket.on('data', (chunk) => {
       if (bytes === 0) {
         firstByteMs = performance.now() - started;
-        if (!chunk.toString('latin1', 0, 12).endsWith(' 200')) return socket.destroy(new Error(chunk.toString('latin1')));
+        if (!chunk.toString('latin1', 0, 12).endsWith(' 200'))
+          return socket.destroy(new Error(chunk.toString('latin1')));
       }
       bytes += chunk.length;
     });

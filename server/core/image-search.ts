@@ -70,18 +70,25 @@ function withNamed(platform: Platform, input: Search, named: readonly string[]) 
 const digestStart = /^(?:(sha256|sha512):)?([0-9a-f]{4,128})$/;
 const namedMax = 1000;
 
-async function findByDigest({ db }: Platform, { repositoryId, search }: Search): Promise<string[]> {
+async function findByDigest(platform: Platform, { repositoryId, search }: Search): Promise<string[]> {
   const [, algorithm, hex] = digestStart.exec(search.toLowerCase()) ?? [];
   if (hex === undefined) return [];
-  const starts = (algorithm ? [algorithm] : ['sha256', 'sha512']).map((one) => `${one}:${hex}`);
+  const found: string[] = [];
+  for (const one of algorithm ? [algorithm] : ['sha256', 'sha512']) {
+    found.push(...(await findInRange(platform, repositoryId, `${one}:${hex}`)));
+  }
+  return found;
+}
+
+/** One range of the key in a statement, and nothing else: of two, or of images alone, SQLite would read the whole list. */
+async function findInRange({ db }: Platform, repositoryId: string, start: string): Promise<string[]> {
   const rows = await db
     .selectFrom('manifests')
-    .select('digest')
+    .select(['digest', 'is_attachment'])
     .where('repository_id', '=', repositoryId)
-    .where('is_attachment', '=', 0)
     // `g` comes after all that a digest is made of.
-    .where((eb) => eb.or(starts.map((start) => eb.between('digest', start, `${start}g`))))
+    .where((eb) => eb.between('digest', start, `${start}g`))
     .limit(namedMax)
     .execute();
-  return rows.map((row) => row.digest);
+  return rows.filter((row) => !row.is_attachment).map((row) => row.digest);
 }

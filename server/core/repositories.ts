@@ -46,7 +46,7 @@ export async function listRepositories(
 ): Promise<Page<Repository>> {
   const { id } = await getRegistry(platform, actor, registry);
   const { items, nextCursor } = await readKeys(platform, id, query);
-  return { items: await readRepositories(platform, id, items), nextCursor };
+  return { items: await readRepositories(platform, items), nextCursor };
 }
 
 /** The names alone, for clients that show no more. */
@@ -106,10 +106,13 @@ async function readKeys(
   return readPage(query, { columns, descending: sort?.descending ?? false }, page, (row) => row.id);
 }
 
-/** In the order of the ids; what went meanwhile is left out. */
-async function readRepositories(platform: Platform, registryId: string, ids: readonly string[]): Promise<Repository[]> {
+/**
+ * In the order of the ids; what went meanwhile is left out. By the ids alone: asked for the registry too, SQLite reads all
+ * of its repositories.
+ */
+async function readRepositories({ db }: Platform, ids: readonly string[]): Promise<Repository[]> {
   if (ids.length === 0) return [];
-  const rows = await selectRepositories(platform, registryId).where('id', 'in', ids).execute();
+  const rows = await showing(db.selectFrom('repositories')).where('id', 'in', ids).execute();
   const byId = new Map(rows.map((row) => [row.id, toRepository(row)]));
   return ids.flatMap((id) => byId.get(id) ?? []);
 }
@@ -123,7 +126,7 @@ export async function getRepository(
   { registry, repository }: RepositoryAddress,
 ): Promise<Repository> {
   const { id } = await getRegistry(platform, actor, registry);
-  const row = await selectRepositories(platform, id).where('repositories.name', '=', repository).executeTakeFirst();
+  const row = await showing(listed(platform, id)).where('name', '=', repository).executeTakeFirst();
   if (row) return toRepository(row);
   throw repositoryUnknown(repository);
 }
@@ -174,8 +177,8 @@ function repositoryUnknown(name: string): Failure {
   });
 }
 
-function selectRepositories(platform: Platform, registryId: string): SelectQueryBuilder<Schema, 'repositories', Row> {
-  return listed(platform, registryId).selectAll().select(newestConfigType.as('config_media_type'));
+function showing<O>(query: SelectQueryBuilder<Schema, 'repositories', O>) {
+  return query.selectAll().select(newestConfigType.as('config_media_type'));
 }
 
 function listed({ db }: Platform, registryId: string, search?: string) {
