@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
+import { putBackAbandonedOperations } from '#core/operation-runs.ts';
 import type { Log } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
@@ -66,7 +67,10 @@ async function run({ config, installation, tls, log, stopSignal }: Run): Promise
   const { platform, database } = installation;
   // Opens the sealed keys: a master key that is missing stops the start and not the first `docker login`.
   await listSigningKeys(platform);
-  if (database.engine === 'sqlite') await doomAbandonedWriters(platform);
+  if (database.engine === 'sqlite') {
+    await doomAbandonedWriters(platform);
+    await putBackAbandonedOperations(platform);
+  }
   const firstStart = await ensureFirstKey(platform, config);
   const app = await buildApp(platform, {
     site: siteOf(config),

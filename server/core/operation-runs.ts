@@ -9,7 +9,11 @@ import type { Platform } from './platform.ts';
 import { transact } from './transact.ts';
 
 /** An operation in the hands of a worker. `claim` is new with each claim, so that a stalled one can be told apart. */
-export type ClaimedOperation = Operation & { claim: string };
+export type ClaimedOperation = Operation & {
+  claim: string;
+  /** Whether the process is about to end: then the work stops at its next batch, for another worker to go on. */
+  isStopping?: (() => boolean) | undefined;
+};
 
 const claimMs = 60_000;
 /** After so many failures a person must look: the registry says why. */
@@ -52,6 +56,7 @@ export async function advanceOperation(
   operation: ClaimedOperation,
   step: { freedBytes?: number; progress?: Readonly<Record<string, number>> } = {},
 ): Promise<void> {
+  if (operation.isStopping?.()) throw stopping;
   const row = await db
     .updateTable('operations')
     .set({
@@ -136,12 +141,17 @@ export async function runNextOperation(
   platform: Platform,
   workerId: string,
   handlers: Readonly<Record<OperationKind, OperationHandler>>,
+  isStopping?: () => boolean,
 ): Promise<boolean> {
   const operation = await claimOperation(platform, workerId, Object.keys(handlers));
   if (!operation) return false;
   try {
-    await handlers[operation.kind as OperationKind](platform, operation);
+    await handlers[operation.kind as OperationKind](platform, { ...operation, isStopping });
   } catch (error) {
+    if (error === stopping) {
+      await putBack(platform, operation);
+      return false;
+    }
     if (isClaimLost(error)) {
       platform.log.warn({ operation: operation.id }, 'another worker took over this operation');
       return true;
@@ -150,6 +160,27 @@ export async function runNextOperation(
     await failOperation(platform, operation, toReason(error));
   }
   return true;
+}
+
+/** Rolls back the batch during which the process was told to end; never leaves this file. */
+const stopping = new Error('the process is about to end');
+
+async function putBack({ db }: Platform, operation: ClaimedOperation): Promise<void> {
+  await db
+    .updateTable('operations')
+    .set({ state: 'queued', worker: null, claimed_until: null })
+    .where('id', '=', operation.id)
+    .where('worker', '=', operation.claim)
+    .execute();
+}
+
+/** On an engine that only one process can open, at its start: what was being worked on goes on at once. */
+export async function putBackAbandonedOperations({ db }: Platform): Promise<void> {
+  await db
+    .updateTable('operations')
+    .set({ state: 'queued', worker: null, claimed_until: null })
+    .where('state', '=', 'running')
+    .execute();
 }
 
 // Only refusals of our own are shown to people; what an engine says may name paths and hosts.

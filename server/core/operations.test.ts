@@ -9,6 +9,7 @@ import {
   failOperation,
   finishOperation,
   type OperationHandler,
+  putBackAbandonedOperations,
   runNextOperation,
 } from './operation-runs.ts';
 import { enqueueOperation, getOperation, listOperations } from './operations.ts';
@@ -172,4 +173,32 @@ test("another team's operations, and those of projects a key is not bound to, ar
     );
   }
   assert.deepEqual((await listOperations(platform, team.owner, { limit: 9, registryId: "x'" })).items, []);
+});
+
+test('an operation whose process is told to end stops at its next batch, and the next worker goes on at once', async (t) => {
+  const { platform, team, enqueue } = await open(t);
+  const { id } = await enqueue();
+  let isEnding = false;
+  let batches = 0;
+  const work: OperationHandler = async (platform, operation) => {
+    for (; batches < 3; batches++) {
+      await advanceOperation(platform, operation, { progress: { batches } });
+      if (batches === 0) isEnding = !isEnding;
+    }
+    await finishOperation(platform, operation);
+  };
+  await runNextOperation(platform, 'old', handlers(work), () => isEnding);
+  const { state, attempts } = await getOperation(platform, team.owner, id);
+  assert.deepEqual([state, attempts, batches], ['queued', 0, 1]);
+  await runNextOperation(platform, 'new', handlers(work), () => false);
+  assert.equal((await getOperation(platform, team.owner, id)).state, 'done');
+});
+
+test('after a crash of the only process its operations go on without waiting for their claims to end', async (t) => {
+  const { platform, enqueue } = await open(t);
+  await enqueue();
+  await claim(platform);
+  assert.equal(await claimOperation(platform, 'too early', kinds), undefined);
+  await putBackAbandonedOperations(platform);
+  await claim(platform, 'after the crash');
 });

@@ -58,7 +58,7 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
     {
       name: 'run operations',
       everyMs: 1000,
-      run: () => runNextOperation(platform, workerId, operationHandlers),
+      run: (isStopping) => runNextOperation(platform, workerId, operationHandlers, isStopping),
     },
     ...clusterWorkers.map((name) => ({
       name,

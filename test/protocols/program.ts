@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { startCollection } from '#core/collection.ts';
 import { getCollectionPreview } from '#core/collection-preview.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
+import { putBackAbandonedOperations } from '#core/operation-runs.ts';
 import { getOperation } from '#core/operations.ts';
 import { listRegistries } from '#core/registries.ts';
 import type { Scope } from '../database.ts';
@@ -122,6 +123,7 @@ async function endCrashed(world: World): Promise<void> {
   const [successor] = world.replicas;
   if (world.platform.engine === 'sqlite' && successor) {
     await doomAbandonedWriters({ ...world.platform, local: successor.local });
+    await putBackAbandonedOperations(world.platform);
   }
 }
 
