@@ -12,6 +12,7 @@ import { manyManifests, pushMemory } from './cases/memory.ts';
 import { selectelLists } from './cases/selectel-lists.ts';
 import { zb } from './cases/zb.ts';
 import { describeMachine } from './machine.ts';
+import { saveCases } from './saved.ts';
 import { binaries, type ServerName, startServer } from './servers.ts';
 import { format, makeCpuTable, makeTable, type Results } from './table.ts';
 
@@ -58,9 +59,9 @@ for (let run = 1; run <= settings.runs; run++) {
       chosen.filter(({ once }) => run === 1 || !once),
     );
 }
-const tables = `${makeTable(chosen, results, servers)}\n\n${makeCpuTable(chosen, results, servers)}\n`;
-console.log(`\n${tables}`);
-if (options.write) writeResults(tables);
+const [table, cpuTable] = [makeTable(chosen, results, servers), makeCpuTable(chosen, results, servers)];
+console.log(`\n${table}\n\n${cpuTable}\n`);
+if (options.write) writeResults();
 
 async function runServer(name: ServerName, list: Case[]): Promise<void> {
   for (const each of list) {
@@ -97,12 +98,14 @@ function isPossible(id: string): boolean {
   return false;
 }
 
-function writeResults(text: string): void {
+/** Into `results.json`, where each case keeps its last run, and from there into the README. */
+function writeResults(): void {
+  const when = new Date().toISOString().slice(0, 10);
+  const saved = saveCases(chosen, results, `${when}, ${settings.runs} rounds of ${settings.seconds} s. ${machine}.`);
   const path = join(import.meta.dirname, 'README.md');
   const [before, rest] = readFileSync(path, 'utf8').split('<!-- results -->\n');
   const after = rest?.split('<!-- end -->')[1];
-  const when = new Date().toISOString().slice(0, 10);
-  const header = `${when}, median of ${settings.runs} runs of ${settings.seconds} s. ${machine}.\n\n`;
-  writeFileSync(path, `${before}<!-- results -->\n${header}${text}<!-- end -->${after}`);
+  const tables = [makeTable(cases, saved.results, everyone), makeCpuTable(cases, saved.results, everyone)].join('\n\n');
+  writeFileSync(path, `${before}<!-- results -->\n${saved.heading}\n\n${tables}\n<!-- end -->${after}`);
   spawnSync('biome', ['format', '--write', path]);
 }
