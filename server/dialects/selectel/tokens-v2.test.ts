@@ -229,3 +229,44 @@ test('no token is wider than was said: what a creation leaves out is refused', a
   });
   assert.deepEqual(made.json.scope, { allRegistries: true, modeRW: true, registryIds: [] });
 });
+
+// Without this test a body handed on whole lets its sender choose secrets, teams and rights.
+test('what a body says beyond name, scope and expiration is ignored', async (t) => {
+  const { call, team, platform } = await openSelectel(t);
+  const other = await seedTeam(platform, 'other');
+  const extras = {
+    ...{
+      id: unknown,
+      token: 'chosen',
+      secret: 'chosen',
+      secret_hash: 'x',
+      status: 'revoked',
+      revokedAt: 1,
+      kind: 'key',
+    },
+    ...{
+      createdAt: '2001-01-01T00:00:00Z',
+      lastUsedAt: '2001-01-01T00:00:00Z',
+      teamId: other.teamId,
+      team_id: other.teamId,
+    },
+    ...{ permissions: ['*'], modeRW: true, allRegistries: true, registryIds: null, projectIds: [], generation: 7 },
+  };
+  const scope = { modeRW: false, allRegistries: false, registryIds: [team.registryId] };
+  const body = { name: 'a', expiration: noExpiry, scope };
+  const inside = { scope: { ...scope, permissions: ['*'] }, expiration: { ...noExpiry, lifetimeMs: 1 } };
+  const made = (await call('POST /v2/tokens', { body: { ...body, ...extras, ...inside } })).json;
+  assert.match(made.token, /^ldg_token_/);
+  const { token: _, ...shown } = made;
+  const expected = { ...body, id: made.id, createdAt: '2026-01-01T00:00:00Z', status: 'active' };
+  assert.deepEqual(shown, expected);
+  assert.notEqual(made.id, unknown);
+  const row = () => platform.db.selectFrom('actors').selectAll().where('id', '=', made.id).executeTakeFirstOrThrow();
+  const before = await row();
+  for (const request of [`PATCH /v2/tokens/${made.id}`, `POST /v2/tokens/${made.id}/refresh`]) {
+    const answer = await call(request, { body: { ...extras, ...inside } });
+    assert.deepEqual([answer.status, answer.json], [200, expected], request);
+  }
+  assert.deepEqual(await row(), before);
+  assert.equal((await call('GET /v2/tokens', { key: other.secret })).json.totalCount, 0);
+});
