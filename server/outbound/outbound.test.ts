@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { isFault, type OutboundAnswer, type OutboundFault } from '#core/outbound.ts';
 import { makeAuthority } from '#test/servers/certificates.ts';
-import { type AllowedUpstream, isPublic } from './addresses.ts';
+import { type AllowedUpstream, isPublic, mayReach } from './addresses.ts';
 import { openOutbound } from './outbound.ts';
 
 const loopback: readonly AllowedUpstream[] = [{ range: '127.0.0.0/8' }];
@@ -114,6 +114,13 @@ test('an address is public only if anybody on the internet could reach it', () =
   for (const address of ['8.8.8.8', '172.32.0.1', '::ffff:8.8.8.8', '2606:4700::1111', '2a00:1450::1']) {
     assert.equal(isPublic(address), true, address);
   }
+});
+
+test('without TLS only what the operator allowed is asked, public or not', () => {
+  const target = { hostname: 'example.com', port: 80, isTls: false };
+  assert.equal(mayReach([], target, '8.8.8.8'), false);
+  assert.equal(mayReach([], { ...target, isTls: true }, '8.8.8.8'), true);
+  assert.equal(mayReach([{ host: 'example.com', port: undefined }], target, '8.8.8.8'), true);
 });
 
 test('a host that the operator allowed is allowed on the port he named and under that name alone', async (t) => {

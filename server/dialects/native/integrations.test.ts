@@ -7,6 +7,7 @@ import { seedKey } from '#test/platform.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const hourMs = 60 * 60_000;
+const apps = '/api/v1/namespaces/apps/secrets';
 
 test('connecting a registry puts a Secret into each namespace that pulls from it and does nothing else', async (t) => {
   const { kubernetes, connect, supply, integration, app, platform, oci, team } = await openClusterWorld(t);
@@ -51,12 +52,12 @@ test('the token of a cluster is in no list of tokens, and nobody changes or revo
 });
 
 test('a Secret that Lading did not make is never overwritten or removed', async (t) => {
-  const { call, kubernetes, connect, supply, integration, clusterId, platform } = await openClusterWorld(t);
+  const { call, kubernetes, connect, supply, integration, clusterId, platform, team } = await openClusterWorld(t);
   const mine = { 'lading.dev/managed': 'true' };
   const others = [
     undefined,
     {},
-    { 'lading.dev/managed': 'false' },
+    { 'lading.dev/managed': 'false', 'lading.dev/registry': team.registryId },
     { ...mine, 'lading.dev/registry': 'another' },
     mine,
   ];
@@ -225,10 +226,16 @@ test('a Secret that becomes somebody else’s before it is removed stays', async
 });
 
 test('other namespaces and names: the Secret moves, and one registry cannot take another one’s place', async (t) => {
-  const { call, kubernetes, connect, supply, clusterId } = await openClusterWorld(t);
+  const { call, kubernetes, connect, supply, integration, clusterId, platform } = await openClusterWorld(t);
   await connect(['default', 'apps']);
   await supply();
+  kubernetes.before = (request) => (request === `DELETE ${apps}/pull` ? { status: 500 } : undefined);
   await connect(['apps'], 'renamed');
+  await supply();
+  assert.deepEqual([...kubernetes.secrets.keys()].sort(), ['apps/pull', 'apps/renamed']);
+  assert.equal((await integration()).status, 'failing');
+  kubernetes.before = undefined;
+  platform.clock.advance(10_000);
   await supply();
   assert.deepEqual([...kubernetes.secrets.keys()], ['apps/renamed']);
   await call('POST /registries', { body: { name: 'second' } });
@@ -303,7 +310,7 @@ test('what the cluster refuses is said and tried again, less and less often', as
 test('two workers do not supply one integration at the same time, and one that stalled changes nothing', async (t) => {
   const { kubernetes, connect, integration, platform } = await openClusterWorld(t);
   await connect(['default', 'apps']);
-  const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<undefined>()];
+  const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<{ status: number }>()];
   kubernetes.before = (request) => {
     if (!request.startsWith('POST')) return undefined;
     kubernetes.before = undefined;
@@ -317,10 +324,10 @@ test('two workers do not supply one integration at the same time, and one that s
   assert.equal(await supplyNextCluster(platform, 'second'), true, 'for a minute');
   assert.equal((await integration()).status, 'supplied');
   const asSupplied = structuredClone([...kubernetes.secrets]);
-  released.resolve(undefined);
+  released.resolve({ status: 500 });
   assert.equal(await stalled, true);
   assert.deepEqual([...kubernetes.secrets], asSupplied);
-  assert.equal((await integration()).status, 'supplied');
+  assert.equal((await integration()).status, 'supplied', 'what the stalled one met is no longer true');
   const made = await platform.db.selectFrom('actors').select('id').where('kind', '=', 'pull').execute();
   assert.equal(made.length, 1);
 });
