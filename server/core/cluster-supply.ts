@@ -16,6 +16,7 @@ import { removeEmptyCluster } from './cluster-disconnection.ts';
 import { isSamePlace, type Place } from './cluster-integrations.ts';
 import { toAccess, toTarget } from './cluster-rows.ts';
 import { applySecret, toSecretContent, withdrawSecret } from './cluster-secrets.ts';
+import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 import { endPullTokens, makePullToken, type PullToken } from './pull-tokens.ts';
 import type { ClusterRow } from './schema.ts';
@@ -34,7 +35,9 @@ export async function supplyNextCluster(platform: Platform, workerId: string): P
   } catch (error) {
     platform.log.error({ integration: claimed.id, err: error }, 'supplying a cluster failed');
     const places = JSON.parse(claimed.places) as Place[];
-    await releaseClaim(platform, claimed, { error: 'An unexpected error; the log says more.', dueAt: 0, places });
+    // What an engine says may name paths and hosts; a refusal of our own is meant for people.
+    const reason = error instanceof Failure ? error.message : 'An unexpected error; the log says more.';
+    await releaseClaim(platform, claimed, { error: reason, dueAt: 0, places });
   }
   return true;
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { recordAudit } from '#core/audit.ts';
 import { beginObject } from '#core/objects.ts';
 import { deleteRegistry } from '#core/registries.ts';
+import { loginOf, openClusterWorld } from '#test/cluster-world.ts';
 import { basic, openOci, pushImage, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
 import { startJobs } from './jobs.ts';
@@ -42,6 +43,15 @@ test('what an earlier writer left is doomed and removed once its time is over', 
     const { reserved } = await db.selectFrom('registries').select('reserved').executeTakeFirstOrThrow();
     return reserved === 0;
   });
+});
+
+test('a cluster is supplied soon after a registry was connected to it', async (t) => {
+  const { platform, kubernetes, connect, integration } = await openClusterWorld(t);
+  const jobs = startJobs(platform, { auditRetentionDays: 365 });
+  t.after(() => jobs.stop());
+  await connect();
+  await comesTrue(async () => (await integration()).status === 'supplied');
+  assert.equal(loginOf(kubernetes).username, 'token');
 });
 
 test('audit events go when they are older than they must be kept, and no sooner', async (t) => {

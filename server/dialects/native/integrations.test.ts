@@ -345,6 +345,16 @@ test('of many workers that come at once one makes the token and the Secret', asy
   assert.equal(made.length, 1);
 });
 
+test('credentials that do not open are said to be so, and the work is given back', async (t) => {
+  const { connect, supply, integration, platform } = await openClusterWorld(t);
+  await connect();
+  await platform.db.updateTable('clusters').set({ sealed_credentials: 'v1.lost.x.y' }).execute();
+  assert.equal(await supply(), 1);
+  assert.match((await integration()).lastError ?? '', /master key "lost", which is not configured/);
+  const row = await platform.db.selectFrom('cluster_integrations').selectAll().executeTakeFirstOrThrow();
+  assert.deepEqual([row.worker, row.claimed_until, row.attempts], [null, null, 1]);
+});
+
 test('new credentials are tried at once, whatever pause a failure began', async (t) => {
   const { call, kubernetes, connect, supply, integration, clusterId } = await openClusterWorld(t);
   await connect();
