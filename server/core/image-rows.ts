@@ -1,6 +1,6 @@
 // Manifests as images: what the rows say, and what only the documents themselves do.
 
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Digest } from './digest.ts';
 import { findIndexSizes } from './image-sizes.ts';
 import { findTagsOfImages } from './image-tags.ts';
@@ -35,7 +35,8 @@ export type Image = {
 /** However many tags an image has: for surfaces that have no way to ask for more of them. */
 export type ImageTags = { withAllTags?: boolean | undefined };
 
-type Row = Pick<Selectable<ManifestRow>, (typeof columns)[number]>;
+/** `bytes` where they are few: what is usual comes with the row, and a page is one look at each. */
+type Row = Pick<Selectable<ManifestRow>, (typeof columns)[number]> & { bytes: Uint8Array | null };
 
 const columns = [
   'repository_id',
@@ -77,6 +78,7 @@ async function readRows({ db }: Platform, { id }: SeenRepository, digests: reado
   const rows = await db
     .selectFrom('manifests')
     .select(columns)
+    .select(sql<Uint8Array | null>`case when size <= ${fewBytes} then bytes end`.as('bytes'))
     .where('repository_id', '=', id)
     .where('digest', 'in', digests)
     .execute();
@@ -108,10 +110,13 @@ function toImage(row: Row, sizeBytes: number): Omit<Image, 'tags' | 'hasMoreTags
 /** Reproducible builds write the epoch, or 1980 because zip files begin there: such a time says nothing. */
 const firstBelievable = Date.UTC(1982, 0, 1);
 
-/** Manifests may have four megabytes each: they are read and parsed some at a time, so that a page stays small. */
+const fewBytes = 16 * 1024;
+
+/** Manifests may have four megabytes each: large ones are read and parsed some at a time, so that a page stays small. */
 async function readContents({ db }: Platform, repositoryId: string, rows: readonly Row[]) {
   const contents = new Map<string, ReturnType<typeof parseContent>>();
-  for (const batch of inBatches(rows)) {
+  for (const { digest, bytes } of rows) if (bytes) contents.set(digest, parseContent(bytes));
+  for (const batch of inBatches(rows.filter(({ bytes }) => !bytes))) {
     const found = await db
       .selectFrom('manifests')
       .select(['digest', 'bytes'])

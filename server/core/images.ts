@@ -1,5 +1,6 @@
 // Images: manifests as a person sees them. Only reading; `manifests.ts` and `tags.ts` make and delete them.
 
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { type SqlBool, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { type Digest, isDigest } from './digest.ts';
@@ -73,7 +74,7 @@ export async function countImages(
   return count;
 }
 
-const readAtOnce = 100;
+const readAtOnce = 50;
 
 /** All images with all their tags, newest push first, a page in memory at a time. Throws as `listImages`, before the first. */
 export async function* eachImage(platform: Platform, actor: Actor, address: RepositoryAddress): AsyncGenerator<Image> {
@@ -83,6 +84,8 @@ export async function* eachImage(platform: Platform, actor: Actor, address: Repo
     yield* await readImages(platform, repository, items, { withAllTags: true });
     if (!nextCursor) return;
     after = nextCursor;
+    // SQLite answers at once, and a socket on the same machine takes all: without a pause nobody else had a turn.
+    await othersTurn();
   }
 }
 

@@ -13,9 +13,11 @@ type Descriptor = {
 /** `blobs` are the layers of the artifact manifest that OCI once had. */
 type Content = { layers?: Descriptor[] | null; blobs?: Descriptor[] | null; manifests?: Descriptor[] | null };
 
+const decoder = new TextDecoder();
+
 /** What a stored manifest lists, in its order and with its repetitions. It was checked when it was pushed. */
 export function parseContent(bytes: Uint8Array): { layers: Layer[]; entries: IndexEntry[] } {
-  const manifest = JSON.parse(new TextDecoder().decode(bytes)) as Content;
+  const manifest = JSON.parse(decoder.decode(bytes)) as Content;
   return {
     layers: (manifest.layers ?? manifest.blobs ?? []).map(toLayer),
     entries: (manifest.manifests ?? []).map((entry) => ({

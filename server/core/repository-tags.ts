@@ -1,5 +1,6 @@
 // Tags as people list them. `tags.ts` moves and deletes them.
 
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { type Selectable, type SqlBool, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import type { TagName } from './names.ts';
@@ -47,6 +48,7 @@ export async function* eachTagName(
     yield* names;
     after = names.at(-1);
     if (!hasMore) return;
+    await othersTurn();
   }
 }
 

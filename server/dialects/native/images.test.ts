@@ -78,6 +78,21 @@ test('an image shows what it is, its layers in order with doubles, and its size 
   assert.deepEqual((await call(`GET ${images}`)).json.items, [json]);
 });
 
+test('layers are shown of manifests of every length', async (t) => {
+  const { call, oci } = await openNative(t);
+  for (const length of [10, 20_000, 200_000]) {
+    const more = { annotations: { padding: 'x'.repeat(length) } };
+    const { digest } = await pushImage(oci, `v${length}`, { layers: ['a', 'b'], more });
+    const shown = [(await call(`GET ${images}/${digest}`)).json, ...(await call(`GET ${images}`)).json.items];
+    for (const { layers } of shown) {
+      assert.deepEqual(
+        layers.map((one: Json) => one.digest),
+        [digestOf('a'), digestOf('b')],
+      );
+    }
+  }
+});
+
 test('a build time that cannot be true gives way to the time of the push', async (t) => {
   const { call, oci, platform } = await openNative(t);
   const pushedAt = new Date(platform.now()).toISOString();
