@@ -275,6 +275,20 @@ test('the time holds for everything: a silent server, a slow body, a slow name, 
   assert.ok(performance.now() - started < 5000);
 });
 
+test('the time ends a slow answer by TLS too, and no process with it', async (t) => {
+  const authority = makeAuthority(t);
+  const server = authority.issue('server', { altName: 'IP:127.0.0.1' });
+  const dripping = createTlsServer({ cert: server.certificatePem, key: server.keyPem }, (_request, response) => {
+    const timer = setInterval(() => response.write('x'), 20);
+    response.on('close', () => clearInterval(timer));
+  });
+  const url = `https://127.0.0.1:${await listen(t, dripping)}/`;
+  const outbound = openOutbound({ allowed: loopback });
+  const tls = { caPem: authority.caPem };
+  assert.equal(faultOf(await outbound({ method: 'GET', url, tls, timeoutMs: 300 })).failedAt, 'timeout');
+  assert.equal(faultOf(await outbound({ method: 'GET', url, tls, answerBytesMax: 3 })).failedAt, 'too_large');
+});
+
 test('what the system says of a connection is not repeated, nor the address of a name', async (t) => {
   const hangingUp = await listen(
     t,

@@ -79,15 +79,14 @@ function answering(addresses: readonly { address: string; family: number }[]): L
 async function opened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once(event, resolve);
-  socket.once('error', reject);
+  // For good: an error that nobody listens for ends the process, and the deadline may end the socket at any time.
+  socket.on('error', reject);
   socket.once('close', () => reject(new Error('the connection was closed')));
   try {
     await promise;
   } catch (error) {
     socket.destroy();
     throw error;
-  } finally {
-    socket.off('error', reject);
   }
 }
 
