@@ -26,7 +26,11 @@ export async function measure({ db }: Platform): Promise<Measurements> {
     .where('state', 'in', ['queued', 'running'])
     .groupBy('state')
     .execute();
-  const removals = await db.selectFrom('objects').select(count).where('state', '=', 'doomed').executeTakeFirstOrThrow();
+  const removals = await db
+    .selectFrom('objects')
+    .select(count)
+    .where('state', '=', sql.lit<'doomed'>('doomed'))
+    .executeTakeFirstOrThrow();
   const operationsIn = (state: string) => Number(operations.find((row) => row.state === state)?.count ?? 0);
   return {
     registries: Number(registries.count),

@@ -5,6 +5,7 @@
 // A repair corrects counters, marks blobs whose bytes are gone or damaged as lost (the next push of the digest replaces
 // them) and finishes removals that are due. It never deletes what a row still needs.
 
+import { sql } from 'kysely';
 import { removeDoomed } from './objects.ts';
 import type { Platform } from './platform.ts';
 import { verifyBlobs, verifyManifests } from './verify-counters.ts';
@@ -71,7 +72,7 @@ async function verifyRemovals({ platform, repair, report }: Verification): Promi
   const row = await platform.db
     .selectFrom('objects')
     .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('state', '=', 'doomed')
+    .where('state', '=', sql.lit<'doomed'>('doomed'))
     .where('remove_after', '<', platform.now() - overdueMs)
     .executeTakeFirstOrThrow();
   if (repair) while ((await removeDoomed(platform)) > 0);

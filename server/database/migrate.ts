@@ -5,9 +5,11 @@ import type { Engine } from './engine.ts';
 import { first } from './migrations/0001-first.ts';
 import { counters } from './migrations/0002-counters.ts';
 import { clusters } from './migrations/0003-clusters.ts';
+import { objectIndexes } from './migrations/0004-object-indexes.ts';
+import { tagStatistics } from './migrations/0005-tag-statistics.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
-export type Migration = { number: number; name: string; statements: (words: Words) => string[] };
+export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
 
 /** What the two engines spell differently. */
 export type Words = {
@@ -41,7 +43,7 @@ const words: Readonly<Record<Engine, Words>> = {
   },
 };
 
-export const migrations: readonly Migration[] = [first, counters, clusters];
+export const migrations: readonly Migration[] = [first, counters, clusters, objectIndexes, tagStatistics];
 
 /**
  * Brings the database to this program's schema, all steps in one transaction. Two processes that start together take
@@ -59,7 +61,7 @@ export async function migrate(
     const latest = steps.at(-1)?.number ?? 0;
     if (done > latest) throw tooNew(done, latest);
     for (const step of steps.filter(({ number }) => number > done)) {
-      for (const statement of step.statements(words[engine])) await sql.raw(statement).execute(db);
+      for (const statement of step.statements(words[engine], engine)) await sql.raw(statement).execute(db);
       await sql`insert into schema_migrations (number, name, applied_at)
         values (${step.number}, ${step.name}, ${now()})`.execute(db);
     }
