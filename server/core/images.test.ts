@@ -62,6 +62,8 @@ test('a search finds each image once, whatever tags match, and counts what it fi
   assert.deepEqual(await search('release'), [second, first]);
   await remove('Release-2');
   assert.deepEqual(await search('release'), [second]);
+  const third = await push('third', ['release-3']);
+  assert.deepEqual(await search('release'), [third], 'the tag has moved');
   assert.deepEqual(await findBroken(platform), []);
 });
 
