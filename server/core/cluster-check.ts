@@ -10,6 +10,7 @@ import {
   replaceSecret,
   type SecretCall,
 } from './cluster-api.ts';
+import { parseNamespace, parseSecretName } from './cluster-places.ts';
 import { findClusterRow, toAccess, toTarget } from './cluster-rows.ts';
 import { isManaged } from './cluster-secrets.ts';
 import type { OutboundStep } from './outbound.ts';
@@ -28,7 +29,7 @@ export type ClusterCheck = { passed: boolean; version: string | null; steps: Che
 
 /**
  * Tries what an integration will do, step by step, and changes nothing: writing is asked for as a dry run. What fails is
- * a value. Throws `not_found`.
+ * a value. Throws `not_found`, `invalid`.
  */
 export async function checkCluster(
   platform: Platform,
@@ -37,16 +38,17 @@ export async function checkCluster(
 ): Promise<ClusterCheck> {
   requirePermission(actor, 'clusters:write');
   requireWholeTeam(actor, 'test a cluster');
+  const place = { namespace: parseNamespace(input.namespace, '/namespace'), name: parseSecretName(input.secretName) };
   const row = await findClusterRow(platform, actor, input.cluster);
   const access = toAccess(platform, row);
   const found = await readVersion(platform, access);
   const version = isClusterFault(found) ? null : found.version;
-  const at: SecretCall = { access, namespace: input.namespace, name: input.secretName };
+  const at: SecretCall = { access, ...place };
   const steps = isClusterFault(found)
     ? afterFault(found)
     : [...reached(found.version), await checkSecrets(platform, at)];
   const check = { passed: steps.every((one) => one.result === 'passed'), version, steps };
-  const detail = { passed: check.passed, namespace: input.namespace };
+  const detail = { passed: check.passed, namespace: place.namespace };
   await recordAudit(platform, actor, { action: 'cluster.test', target: toTarget(row), detail });
   return check;
 }

@@ -5,8 +5,8 @@ import { type Selectable, sql } from 'kysely';
 import { requireGrantable } from './actor-grants.ts';
 import { type Actor, forgetActors } from './actors.ts';
 import { recordAudit } from './audit.ts';
-import { refuseField } from './cluster-credentials.ts';
 import { disconnectAll, type Pair } from './cluster-disconnection.ts';
+import { isSamePlace, type Place, parsePlaces } from './cluster-places.ts';
 import { type Cluster, findClusterRow, lockCluster, toTarget } from './cluster-rows.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
@@ -19,9 +19,6 @@ import { beingDeleted } from './registry-rows.ts';
 import type { ClusterIntegrationRow } from './schema.ts';
 import { permissionsOfMode } from './token-rows.ts';
 import { transact } from './transact.ts';
-
-/** Where a Secret of ours is, or may be. */
-export type Place = { namespace: string; name: string };
 
 export type Integration = {
   cluster: Pick<Cluster, 'id' | 'name' | 'pool'>;
@@ -41,11 +38,6 @@ export type IntegrationInput = {
   namespaces: readonly string[];
   secretName: string;
 };
-
-const namespacesMax = 50;
-// RFC 1123, as Kubernetes demands it of namespaces and of names of Secrets.
-const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const subdomain = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
 
 /**
  * Connects the registry, or changes where its Secret shall be. Throws `not_found`, `denied` (a token that pulls is made,
@@ -68,18 +60,6 @@ export async function connectCluster(platform: Platform, actor: Actor, input: In
     await recordAudit(platform, actor, { action: 'cluster.connect', target: toTarget(cluster), detail });
     return toIntegration({ ...row, cluster_name: cluster.name, cluster_pool: cluster.pool });
   });
-}
-
-function parsePlaces({ namespaces, secretName }: IntegrationInput): Place[] {
-  if (!subdomain.test(secretName) || secretName.length > 253) {
-    refuseField('/secretName', 'must be a name of Kubernetes: lower-case letters, digits, dashes and dots');
-  }
-  const isGood = namespaces.length >= 1 && namespaces.length <= namespacesMax;
-  if (!isGood) refuseField('/namespaces', `must be 1 to ${namespacesMax} namespaces`);
-  const bad = namespaces.findIndex((one) => !label.test(one));
-  if (bad >= 0)
-    refuseField(`/namespaces/${bad}`, 'must be a name of Kubernetes: lower-case letters, digits and dashes');
-  return [...new Set(namespaces)].map((namespace) => ({ namespace, name: secretName }));
 }
 
 /** Nothing is connected to a registry that is going: what its deletion disconnected stays disconnected. */
@@ -110,8 +90,6 @@ async function requirePlacesFree({ db }: Platform, pair: Pair, wanted: readonly 
     { about: 'cluster', fields: { '/secretName': 'used by another registry' } },
   );
 }
-
-export const isSamePlace = (a: Place, b: Place) => a.namespace === b.namespace && a.name === b.name;
 
 type NewIntegration = { clusterId: string; teamId: string; registry: { id: string } };
 

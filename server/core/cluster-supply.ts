@@ -13,7 +13,7 @@ import type { ClusterFault } from './cluster-api.ts';
 import { type ClaimedIntegration, claimIntegration, keepClaim, releaseClaim } from './cluster-claims.ts';
 import type { ClusterAccess } from './cluster-credentials.ts';
 import { removeEmptyCluster } from './cluster-disconnection.ts';
-import { isSamePlace, type Place } from './cluster-integrations.ts';
+import { isSamePlace, type Place } from './cluster-places.ts';
 import { toAccess, toTarget } from './cluster-rows.ts';
 import { applySecret, toSecretContent, withdrawSecret } from './cluster-secrets.ts';
 import { Failure } from './failure.ts';

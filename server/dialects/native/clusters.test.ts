@@ -319,6 +319,20 @@ test('a test tells how far it came, and writes nothing', async (t) => {
   }
 });
 
+// Without this test a name like ".." makes another path of the cluster's, asked with the stored token.
+test('a test asks for no path but that of a Secret', async (t) => {
+  const { call, kubernetes, clusterId } = await openClusterWorld(t);
+  const bad = ['..', '.', 'a/b', '%2e%2e', 'A', 'a?b', 'a#b', '../../../apis'];
+  for (const name of bad) {
+    for (const field of ['namespace', 'secretName']) {
+      const answer = await call(`POST /clusters/${clusterId}/test`, { body: { [field]: name } });
+      assert.equal(answer.status, 400, `${field} ${name}`);
+      assert.equal(answer.json.errors[0].pointer, `/${field}`);
+    }
+  }
+  assert.deepEqual(kubernetes.requests, []);
+});
+
 test('a test of what is not there, not allowed or not trusted ends at that step', async (t) => {
   const { call, kubernetes } = await openClusterWorld(t);
   const { caPem } = makeAuthority(t, 'stranger');
