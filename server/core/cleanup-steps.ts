@@ -90,6 +90,8 @@ async function findTags({ db }: Platform, repositoryId: string, digests: readonl
     .select(['digest', 'name'])
     .where('repository_id', '=', repositoryId)
     .where('digest', 'in', digests)
+    // In the order of the index by digest: by name alone SQLite would read all tags of the repository.
+    .orderBy('digest')
     .orderBy('name')
     .execute();
   return Map.groupBy(rows, ({ digest }) => digest);

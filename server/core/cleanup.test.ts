@@ -45,3 +45,21 @@ test('of a cleanup and the push of an index at the same time, one sees the other
   }
   assert.deepEqual(await findBroken(platform), []);
 });
+
+test('a long list of names that are not there keeps nobody waiting', async (t) => {
+  const { platform, owner, oci } = await open(t);
+  await pushImage(oci, 'acme/app', 'v1');
+  const names = Array.from({ length: 5000 }, (_, i) => `never-${i}`);
+  let turns = 0;
+  let isDone = false;
+  const turn = () => {
+    turns++;
+    if (!isDone) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const digests = names.map((name) => digestOf(name));
+  const { failed } = await cleanRepository(platform, owner, address, { digests, tags: names, collectGarbage: false });
+  isDone = true;
+  assert.equal(failed.length, 10_000);
+  assert.ok(turns > 90, `others had ${turns} turns`);
+});

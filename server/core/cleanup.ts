@@ -3,6 +3,7 @@
 // One transaction for each hundred, under the repository's lock, so pushes come in between. What an index lists stays,
 // unless the same request removes the index too: whatever is found listed is looked at again once the others have gone.
 
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { Actor } from './actors.ts';
 import { removeImages, removeTags } from './cleanup-steps.ts';
 import { queueCollection } from './collection.ts';
@@ -62,7 +63,7 @@ export async function cleanRepository(
 /** Answers the images that lost their last tag and are listed by an index, which may go yet. */
 async function takeTags({ platform, actor, repository, gone, failed }: Cleanup, tags: string[]): Promise<Digest[]> {
   const listed: Digest[] = [];
-  for (const batch of inBatches(tags.filter(isTagName))) {
+  for await (const batch of inBatches(tags.filter(isTagName))) {
     const result = await removeTags(platform, actor, repository, batch);
     for (const { name, digest } of result.removed) note(gone, digest, [name]);
     listed.push(...result.listed);
@@ -82,7 +83,7 @@ async function takeDigests(cleanup: Cleanup, digests: string[], untagged: Digest
   let listed = new Map<Digest, { index: string; tags: string[] }>();
   for (let pass = 0; pass < passesMax && pending.length > 0; pass++) {
     listed = new Map();
-    for (const batch of inBatches(pending)) {
+    for await (const batch of inBatches(pending)) {
       const result = await removeImages(platform, actor, repository, {
         digests: batch,
         isAsked: (one) => asked.has(one),
@@ -112,8 +113,10 @@ function note(gone: Cleanup['gone'], digest: string, tags: readonly string[]): v
   gone.set(digest, [...(gone.get(digest) ?? []), ...tags]);
 }
 
-function inBatches<T>(items: readonly T[]): T[][] {
-  const batches: T[][] = [];
-  for (let i = 0; i < items.length; i += batchSize) batches.push(items.slice(i, i + batchSize));
-  return batches;
+async function* inBatches<T>(items: readonly T[]): AsyncGenerator<T[]> {
+  for (let i = 0; i < items.length; i += batchSize) {
+    // Reads answer at once on SQLite, and nobody else would be served until the last.
+    if (i > 0) await othersTurn();
+    yield items.slice(i, i + batchSize);
+  }
 }

@@ -216,3 +216,16 @@ test('a file that is no database, and a directory that is a file, are refused in
     message: /^The database .* cannot be opened: .*(?:EEXIST|ENOTDIR)/,
   });
 });
+
+// Without this test deleting one image reads all tags of its repository, and deleting a hundred thousand never ends.
+test('the tags of a deleted manifest are found by its digest, however many the repository has', async (t) => {
+  const { db, file } = await open(t);
+  const plan = 'explain query plan delete from manifests where repository_id = ? and digest = ?';
+  const expected = /SEARCH tags USING INDEX tags_by_digest \(repository_id=\? AND digest=\?\)/;
+  const { rows } = await sql<{ detail: string }>`${sql.raw(plan.replaceAll('?', "''"))}`.execute(db);
+  assert.match(rows.map((row) => row.detail).join(), expected);
+  const later = new DatabaseSync(file);
+  t.after(() => later.close());
+  const found = later.prepare(plan).all('', '') as { detail: string }[];
+  assert.match(found.map((row) => row.detail).join(), expected);
+});
