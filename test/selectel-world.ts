@@ -36,7 +36,7 @@ export const operations: readonly { request: string; permission: string; body?: 
 export type Holdings = { id: string; name: string; reference: string };
 export type Send = (
   asked: string,
-  options?: { headers?: Record<string, string>; body?: string },
+  options?: { headers?: Record<string, string>; body?: string | undefined },
 ) => Promise<SelectelAnswer>;
 
 /** Two teams with a repository each, and a socket: clients in between would tidy hostile requests up. */
@@ -60,7 +60,8 @@ async function fill(app: FastifyInstance, { registryId, registryName, secret }: 
   return { id: registryId, name, reference: await pushImage(oci, `${registryName}/${name}`, 'v1', [registryName]) };
 }
 
-async function openSocket(app: FastifyInstance, key: string): Promise<Send> {
+/** Requests as they are written, with the key unless the headers have another. */
+export async function openSocket(app: FastifyInstance, key: string): Promise<Send> {
   const base = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
   return (asked, { headers = {}, body } = {}) =>
     new Promise((resolve, reject) => {

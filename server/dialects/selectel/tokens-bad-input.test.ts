@@ -2,15 +2,13 @@
 // would tidy it up. Whatever comes, the answer is a refusal in the vendor's form, never a 500, and nothing has changed.
 
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
 import { test } from 'node:test';
 import type { Scope } from '#test/database.ts';
 import { seedKey, seedTeam } from '#test/platform.ts';
 import { type Json, openSelectel, type Selectel } from '#test/selectel-client.ts';
+import { assertRefused, openSocket, type Send } from '#test/selectel-world.ts';
 
-type Sent = { headers?: Record<string, string>; body?: string | undefined };
-type Raw = (asked: string, sent?: Sent) => Promise<{ status: number; json: Json; text: string }>;
-type World = Selectel & { raw: Raw; id: string; secret: string; registryId: string };
+type World = Selectel & { raw: Send; id: string; secret: string; registryId: string };
 
 const unknown = '01a00000-0000-7000-8000-000000000000';
 const noExpiry = { isSet: false };
@@ -19,41 +17,8 @@ const good = { name: 'a', expiration: noExpiry, scope: { modeRW: false, allRegis
 async function open(t: Scope): Promise<World> {
   const selectel = await openSelectel(t);
   const made = (await selectel.call('POST /v2/tokens', { body: good })).json;
-  const base = new URL(await selectel.app.listen({ host: '127.0.0.1', port: 0 }));
-  const raw = rawOf(base, selectel.team.secret);
+  const raw = await openSocket(selectel.app, selectel.team.secret);
   return { ...selectel, raw, id: made.id, secret: made.token, registryId: selectel.team.registryId };
-}
-
-function rawOf(base: URL, key: string): Raw {
-  return (asked, { headers = {}, body } = {}) =>
-    new Promise((resolve, reject) => {
-      const [method, ...path] = asked.split(' ');
-      const options = {
-        host: base.hostname,
-        port: base.port,
-        method,
-        path: `/api${path.join(' ')}`,
-        headers: { 'x-auth-token': key, ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
-      };
-      const sent = request(options, async (response) => {
-        const text = Buffer.concat(await response.toArray()).toString();
-        const isJson = /json/.test(response.headers['content-type'] ?? '');
-        resolve({ status: response.statusCode ?? 0, text, json: isJson ? JSON.parse(text) : undefined });
-      });
-      sent.on('error', reject);
-      sent.end(body);
-    });
-}
-
-function assertRefused(
-  answer: { status: number; json: Json; text: string },
-  what: string,
-  ...statuses: number[]
-): void {
-  assert.ok(answer.status >= 400 && answer.status < 500, `${what}: ${answer.status} ${answer.text}`);
-  if (statuses.length > 0) assert.ok(statuses.includes(answer.status), `${what}: ${answer.status} ${answer.text}`);
-  assert.deepEqual(Object.keys(answer.json ?? {}), ['error'], `${what}: ${answer.text}`);
-  assert.ok(typeof answer.json.error === 'string' && answer.json.error.length > 10, what);
 }
 
 const tokensOf = async ({ platform }: Selectel) =>
