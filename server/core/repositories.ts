@@ -189,14 +189,15 @@ function listed({ db }: Platform, registryId: string, search?: string) {
 }
 
 /**
- * Signatures under a cosign tag are newer than what they sign, and say nothing about what the repository holds. A scalar
- * subquery with a limit: of an `exists` Postgres makes a hash of all tags, and only the newest manifests are asked.
+ * Of the newest image under an ordinary tag: signatures are newer than what they sign, and say nothing about what the
+ * repository holds. The first entry of an index, however many manifests without tags are newer.
  */
 const newestConfigType = sql<string | null>`(
-  select m.config_media_type from manifests as m
-  where m.repository_id = repositories.id and (select 1 from tags as t
-    where t.repository_id = m.repository_id and t.digest = m.digest and t.belongs_to is null limit 1) is not null
-  order by m.pushed_at desc, m.digest desc limit 1)`;
+  select m.config_media_type from tags as t
+  cross join manifests as m
+  where t.repository_id = repositories.id and t.image_pushed_at is not null
+    and m.repository_id = t.repository_id and m.digest = t.digest
+  order by t.image_pushed_at desc, t.digest desc limit 1)`;
 
 const helmConfigType = 'application/vnd.cncf.helm.config.v1+json';
 
