@@ -8,15 +8,26 @@ import { buildApp } from '#server/app.ts';
 import { askerOf, basic, pushImage, withAuthorization } from './oci-client.ts';
 import { openTestPlatform, seedTeam } from './platform.ts';
 
-const document = readFileSync(join(import.meta.dirname, '../docs/api.md'), 'utf8');
+const read = (page: string) => readFileSync(join(import.meta.dirname, '../docs', page), 'utf8');
+const document = read('api.md');
 
 /** Each `sh` block, in order, with the server and the key of the test. */
-function examples(url: string, key: string): string {
+function examples(document: string, url: string, key: string): string {
   const blocks = [...document.matchAll(/^```sh\n(.*?)^```/gms)].map((one) => one[1] ?? '');
-  assert.ok(blocks.length > 8);
   const script = blocks.join('').replaceAll('http://127.0.0.1:8080', url).replace('$(cat data/bootstrap-key)', key);
   assert.ok(script.includes(`KEY=${key}`));
   return script;
+}
+
+/** What the script writes, if every line of it succeeds. */
+async function paste(script: string, env: Record<string, string> = {}): Promise<string> {
+  const shell = spawn('bash', ['-euxo', 'pipefail', '-c', script], { env: { PATH: process.env.PATH, ...env } });
+  const output: Buffer[] = [];
+  for (const stream of [shell.stdout, shell.stderr]) stream.on('data', (chunk) => output.push(chunk));
+  const code = await new Promise((resolve) => shell.once('close', resolve));
+  const text = Buffer.concat(output).toString();
+  assert.equal(code, 0, text.slice(-2000));
+  return text;
 }
 
 test('every example of docs/api.md works when pasted one after the other', async (t) => {
@@ -41,23 +52,24 @@ test('every example of docs/api.md works when pasted one after the other', async
     headers: { authorization: `Bearer ${team.secret}` },
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  const shell = spawn('bash', ['-euxo', 'pipefail', '-c', examples(url, team.secret)], {
-    env: {
-      PATH: process.env.PATH,
-      DIGEST: digest,
-      TOKEN_ID: token.id,
-      KEY_ID: key.id,
-      OPERATION_ID: deleted.json().id,
-    },
-  });
-  const output: Buffer[] = [];
-  for (const stream of [shell.stdout, shell.stderr]) stream.on('data', (chunk) => output.push(chunk));
-  const code = await new Promise((resolve) => shell.once('close', resolve));
-  const text = Buffer.concat(output).toString();
-  assert.equal(code, 0, text.slice(-2000));
+  const script = examples(document, url, team.secret);
+  assert.ok(script.split('\n').length > 30);
+  const ids = { DIGEST: digest, TOKEN_ID: token.id, KEY_ID: key.id, OPERATION_ID: deleted.json().id };
+  const text = await paste(script, ids);
   assert.match(text, /"status":"deleting"|"kind":"delete_registry"/);
   assert.match(text, /"secret":"ldg_token_/);
   assert.match(text, /"sizeLimitBytes":9000000000/);
+});
+
+test('the examples with curl of docs/dialects/selectel.md work', async (t) => {
+  const platform = await openTestPlatform(t);
+  const team = await seedTeam(platform, 'default');
+  const app = await buildApp(platform);
+  t.after(() => app.close());
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const text = await paste(examples(read('dialects/selectel.md'), url, team.secret));
+  assert.match(text, /"registries":\[\{[^\]]*"name":"default".*"totalCount":1\}/);
+  assert.match(text, /"name":"my-registry".*"status":"ACTIVE"/);
 });
 
 test('the table of permissions leaves none out', () => {
