@@ -103,3 +103,12 @@ test('a registry of a project is not deleted without it', async (t) => {
   assert.equal((await call(`DELETE /v1/registries/${team.registryId}`)).status, 409);
   assert.equal((await call(`GET /v1/registries/${team.registryId}`)).json.status, 'ACTIVE');
 });
+
+test('a team’s last registry is the last that is made', async (t) => {
+  const { call, platform } = await openSelectel(t);
+  platform.config.registriesPerTeam = 2;
+  assert.equal((await call('POST /v1/registries', { body: { name: 'last' } })).status, 201);
+  const refused = await call('POST /v1/registries', { body: { name: 'more' } });
+  assert.equal(refused.status, 403);
+  assert.match(refused.json.error, /may have 2 registries/);
+});
