@@ -12,6 +12,7 @@ import {
 import { type Mutex, newMutex } from './mutex.ts';
 import { translateSqliteError } from './sqlite-errors.ts';
 import { isSelect, refuseStreaming } from './statements.ts';
+import { newWalCheckpoints, type WalCheckpoints } from './wal-checkpoints.ts';
 import { newWalSync, type WalSync } from './wal-sync.ts';
 
 /**
@@ -29,7 +30,7 @@ import { newWalSync, type WalSync } from './wal-sync.ts';
 export function openSqliteDialect(file: string, { busyTimeoutMs = 5000, openWalSync = newWalSync } = {}): Dialect {
   return {
     createAdapter: newAdapter,
-    createDriver: () => newDriver(file, busyTimeoutMs, openWalSync(file)),
+    createDriver: () => newDriver(file, busyTimeoutMs, openWalSync(file), newWalCheckpoints(file)),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -51,9 +52,9 @@ type Statement = { prepared: StatementSync; returnsRows: boolean };
 
 type Session = DatabaseConnection & { inTransaction: boolean; hasWritten: boolean };
 
-type Engine = { writer: Connection; reader: Connection; mutex: Mutex; wal: WalSync };
+type Engine = { writer: Connection; reader: Connection; mutex: Mutex; wal: WalSync; checkpoints: WalCheckpoints };
 
-function newDriver(file: string, timeout: number, wal: WalSync): Driver {
+function newDriver(file: string, timeout: number, wal: WalSync, checkpoints: WalCheckpoints): Driver {
   const idle: Session[] = [];
   let engine: Engine;
 
@@ -61,7 +62,7 @@ function newDriver(file: string, timeout: number, wal: WalSync): Driver {
     async init() {
       const writer = attempt(() => openWriter(file, timeout));
       const reader = attempt(() => openReader(file, timeout));
-      engine = { writer, reader, mutex: newMutex(), wal };
+      engine = { writer, reader, mutex: newMutex(), wal, checkpoints };
     },
     async acquireConnection() {
       return idle.pop() ?? newSession(engine);
@@ -81,7 +82,7 @@ function newDriver(file: string, timeout: number, wal: WalSync): Driver {
     // it is synced; the sync of that one covers both.
     async commitTransaction(connection) {
       attempt(() => engine.writer.database.exec('commit'));
-      if ((connection as Session).hasWritten) engine.wal.wrote();
+      if ((connection as Session).hasWritten) noteWrite(engine);
       endTransaction(connection as Session, engine);
       await engine.wal.settle();
     },
@@ -99,6 +100,7 @@ function newDriver(file: string, timeout: number, wal: WalSync): Driver {
       idle.push(connection as Session);
     },
     async destroy() {
+      await engine.checkpoints.close();
       await engine.wal.close();
       engine.reader.database.close();
       engine.writer.database.close();
@@ -107,7 +109,7 @@ function newDriver(file: string, timeout: number, wal: WalSync): Driver {
 }
 
 function newSession(engine: Engine): Session {
-  const { writer, reader, wal } = engine;
+  const { writer, reader } = engine;
   const session: Session = {
     inTransaction: false,
     hasWritten: false,
@@ -119,13 +121,18 @@ function newSession(engine: Engine): Session {
       }
       if (isRead) return run(reader, query);
       const result = await runAlone<R>(engine, query);
-      wal.wrote();
-      await wal.settle();
+      noteWrite(engine);
+      await engine.wal.settle();
       return result;
     },
     streamQuery: refuseStreaming,
   };
   return session;
+}
+
+function noteWrite({ wal, checkpoints }: Engine): void {
+  wal.wrote();
+  checkpoints.wrote();
 }
 
 /** A statement of its own runs to its end here and now, so it needs the mutex only to wait for transactions. */
@@ -190,6 +197,8 @@ function openWriter(file: string, timeout: number): Connection {
   const database = new DatabaseSync(file, { timeout, enableForeignKeyConstraints: true });
   database.exec('pragma journal_mode = wal');
   database.exec('pragma synchronous = normal');
+  // Where the thread of `wal-checkpoints.ts` cannot keep up: little is left to do then.
+  database.exec('pragma wal_autocheckpoint = 32768');
   database.exec('pragma cache_size = -16384');
   database.exec('pragma journal_size_limit = 67108864');
   database.exec('pragma temp_store = memory');
