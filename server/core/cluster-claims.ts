@@ -3,6 +3,7 @@
 // every write names the version it was based on.
 
 import { type Selectable, sql } from 'kysely';
+import type { Place } from './cluster-places.ts';
 import { newId } from './ids.ts';
 import type { Platform } from './platform.ts';
 import type { ClusterIntegrationRow } from './schema.ts';
@@ -41,9 +42,17 @@ export async function claimIntegration(
   return row && { ...row, worker };
 }
 
-/** False if another worker has it, or it is wanted otherwise meanwhile: then this work is for nothing. */
-export async function keepClaim({ db, now }: Platform, claimed: ClaimedIntegration): Promise<boolean> {
-  const row = await ownRow(db.updateTable('cluster_integrations').set({ claimed_until: now() + claimMs }), claimed)
+/**
+ * False if another worker has it, or it is wanted otherwise meanwhile: then this work is for nothing. `places` are noted
+ * with it: what the cluster is about to hold.
+ */
+export async function keepClaim(
+  { db, now }: Platform,
+  claimed: ClaimedIntegration,
+  places?: readonly Place[],
+): Promise<boolean> {
+  const change = { claimed_until: now() + claimMs, ...(places && { places: JSON.stringify(places) }) };
+  const row = await ownRow(db.updateTable('cluster_integrations').set(change), claimed)
     .where('version', '=', claimed.version)
     .returning('id')
     .executeTakeFirst();
@@ -62,7 +71,7 @@ type Outcome = {
   /** Undefined: all is as it shall be. */
   error?: string | undefined;
   dueAt: number;
-  places: readonly object[];
+  places: readonly Place[];
 };
 
 /** Gives it back. If it is wanted otherwise meanwhile, only the claim ends: it is due already. */

@@ -6,7 +6,7 @@ import { requireGrantable } from './actor-grants.ts';
 import { type Actor, forgetActors } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { disconnectAll, type Pair } from './cluster-disconnection.ts';
-import { isSamePlace, type Place, parsePlaces } from './cluster-places.ts';
+import { isSamePlace, type Place, parsePlaces, toWanted } from './cluster-places.ts';
 import { type Cluster, findClusterRow, lockCluster, toTarget } from './cluster-rows.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
@@ -77,11 +77,11 @@ async function lockRegistry({ db }: Platform, { id, name }: { id: string; name: 
 async function requirePlacesFree({ db }: Platform, pair: Pair, wanted: readonly Place[]): Promise<void> {
   const others = await db
     .selectFrom('cluster_integrations')
-    .select('places')
+    .select(['places', 'namespaces', 'secret_name'])
     .where('cluster_id', '=', pair.clusterId)
     .where('registry_id', '<>', pair.registryId)
     .execute();
-  const taken = others.flatMap(({ places }) => JSON.parse(places) as Place[]);
+  const taken = others.flatMap((other) => [...(JSON.parse(other.places) as Place[]), ...toWanted(other)]);
   const clash = wanted.find((one) => taken.some((other) => isSamePlace(one, other)));
   if (!clash) return;
   throw new Failure(
@@ -93,24 +93,14 @@ async function requirePlacesFree({ db }: Platform, pair: Pair, wanted: readonly 
 
 type NewIntegration = { clusterId: string; teamId: string; registry: { id: string } };
 
-/** What is there already is kept in `places`, so that what is no longer wanted can be taken away. */
+/** `places` stays as it is: what is no longer wanted is taken away, what is new is noted when it is made. */
 async function putIntegration(platform: Platform, target: NewIntegration, wanted: readonly Place[]) {
   const { db, now } = platform;
   const { clusterId, teamId, registry } = target;
-  const current = await db
-    .selectFrom('cluster_integrations')
-    .select('places')
-    .where('cluster_id', '=', clusterId)
-    .where('registry_id', '=', registry.id)
-    .executeTakeFirst();
-  const before = (JSON.parse(current?.places ?? '[]') as Place[]).filter(
-    (one) => !wanted.some((w) => isSamePlace(w, one)),
-  );
   const values = {
     namespaces: JSON.stringify(wanted.map(({ namespace }) => namespace)),
     secret_name: wanted[0]?.name ?? '',
     state: 'connected' as const,
-    places: JSON.stringify([...before, ...wanted]),
     due_at: now(),
     attempts: 0,
     error: null,
@@ -125,6 +115,7 @@ async function putIntegration(platform: Platform, target: NewIntegration, wanted
       registry_id: registry.id,
       version: 1,
       supplied_version: 0,
+      places: '[]',
       created_at: now(),
       ...values,
     })

@@ -29,4 +29,8 @@ export function parsePlaces(input: { namespaces: readonly string[]; secretName: 
   return [...new Set(namespaces)].map((namespace) => ({ namespace, name }));
 }
 
+/** Where an integration's Secret shall be. */
+export const toWanted = (row: { namespaces: string; secret_name: string }): Place[] =>
+  (JSON.parse(row.namespaces) as string[]).map((namespace) => ({ namespace, name: row.secret_name }));
+
 export const isSamePlace = (a: Place, b: Place) => a.namespace === b.namespace && a.name === b.name;

@@ -27,16 +27,21 @@ const toBase64 = (text: string) => Buffer.from(text, 'utf8').toString('base64');
 
 const attempts = 3;
 
+type Application = SecretCall & {
+  content: SecretContent;
+  registryId: string;
+  /** Asked before a Secret of ours can be there; a no ends it. */
+  willHold: () => Promise<boolean>;
+};
+
 /** Undefined when the Secret is as it shall be. One that is so already is not written again. */
-export async function applySecret(
-  platform: Platform,
-  at: SecretCall & { content: SecretContent; registryId: string },
-): Promise<ClusterFault | undefined> {
+export async function applySecret(platform: Platform, at: Application): Promise<ClusterFault | undefined> {
   return unlessOvertaken(async () => {
     const read = await readSecret(platform, at);
     if (isClusterFault(read)) return read;
+    if (read && !isOurs(read, at.registryId)) return foreign(at);
+    if (!(await at.willHold())) return overtaken;
     if (!read) return createSecret(platform, at);
-    if (!isOurs(read, at.registryId)) return foreign(at);
     return isAsWanted(read, at.content) ? undefined : replaceSecret(platform, { ...at, read });
   });
 }
@@ -71,6 +76,8 @@ function isAsWanted(read: Secret, { labels, type, data }: SecretContent): boolea
   const sameData = JSON.stringify(read.data) === JSON.stringify(data);
   return hasLabels && read.type === type && sameData;
 }
+
+const overtaken: ClusterFault = { message: 'Another worker has taken over.' };
 
 const foreign = ({ namespace, name }: SecretCall): ClusterFault => ({
   message: `The Secret ${name} in namespace ${namespace} was not made by Lading for this registry and is left as it is. Delete it there, or choose another name.`,

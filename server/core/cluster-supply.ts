@@ -4,16 +4,16 @@
 //   wanted      the registry's token, made if there is none or if it ends soon, written into each namespace
 //   not wanted  the Secret removed from each place that `places` still names, then the row
 //
-// The row names a place before the Secret is there and until after it is gone, so a crash anywhere loses none.
+// The row names a place before a Secret is made there and until after it is gone, so a crash anywhere loses none.
 
 import type { Selectable } from 'kysely';
 import { forgetActors, isRevoked, systemActor } from './actors.ts';
 import { recordAudit } from './audit.ts';
-import type { ClusterFault } from './cluster-api.ts';
 import { type ClaimedIntegration, claimIntegration, keepClaim, releaseClaim } from './cluster-claims.ts';
 import type { ClusterAccess } from './cluster-credentials.ts';
 import { removeEmptyCluster } from './cluster-disconnection.ts';
-import { isSamePlace, type Place } from './cluster-places.ts';
+import { isSamePlace, type Place, toWanted } from './cluster-places.ts';
+import { inEach } from './cluster-rounds.ts';
 import { toAccess, toTarget } from './cluster-rows.ts';
 import { applySecret, toSecretContent, withdrawSecret } from './cluster-secrets.ts';
 import { Failure } from './failure.ts';
@@ -23,7 +23,7 @@ import type { ClusterRow } from './schema.ts';
 import { transact } from './transact.ts';
 
 const checkEveryMs = 60 * 60_000;
-/** So long is tried to take Secrets back from a cluster that does not answer. The token in them is dead from the start. */
+/** So long is tried to take Secrets back from a cluster that does not answer, or from namespaces that are closed to us. */
 const withdrawForMs = 7 * 24 * 60 * 60_000;
 
 /** Takes the integration that has waited longest and makes the cluster as it is wanted. False if none is due. */
@@ -116,29 +116,47 @@ async function currentToken(platform: Platform, claimed: ClaimedIntegration) {
 const contextOf = ({ id }: ClaimedIntegration) => `cluster_integrations/${id}`;
 
 async function write(platform: Platform, work: Work, registry: Registry, token: Omit<PullToken, 'id'>): Promise<void> {
-  const { claimed, access } = work;
-  const places = JSON.parse(claimed.places) as Place[];
-  const namespaces = JSON.parse(claimed.namespaces) as string[];
-  const wanted = namespaces.map((namespace): Place => ({ namespace, name: claimed.secret_name }));
-  const content = toSecretContent({ registry, host: registry.host, secret: token.secret });
-  const unwanted = places.filter((place) => !wanted.some((one) => isSamePlace(one, place)));
-  const withdrawn = await inEach(platform, claimed, unwanted, (place) =>
-    withdrawSecret(platform, { ...place, access, registryId: registry.id }),
+  const { claimed, cluster, access } = work;
+  const wanted = toWanted(claimed);
+  const isWanted = (place: Place) => wanted.some((one) => isSamePlace(one, place));
+  const before = JSON.parse(claimed.places) as Place[];
+  const withdrawn = await inEach(
+    platform,
+    claimed,
+    before.filter((place) => !isWanted(place)),
+    (place) => withdrawSecret(platform, { ...place, access, registryId: registry.id }),
   );
+  // A cluster that is down is another matter: when it is back, they are taken back.
+  const isClosed = withdrawn.error !== undefined && !withdrawn.isUnreachable;
+  const isGivenUp = isClosed && isPastHope(platform, claimed);
+  if (isGivenUp) noteLeftBehind(platform, cluster, withdrawn.failed);
+  let held = [...(isGivenUp ? [] : withdrawn.failed), ...before.filter(isWanted)];
+  const noteHeld = async (place: Place): Promise<boolean> => {
+    if (held.some((one) => isSamePlace(one, place))) return true;
+    held = [...held, place];
+    return keepClaim(platform, claimed, held);
+  };
+  const content = toSecretContent({ registry, host: registry.host, secret: token.secret });
   const applied =
     withdrawn.isUnreachable || withdrawn.isLost
       ? withdrawn
-      : await inEach(platform, claimed, wanted, (place) =>
-          applySecret(platform, { ...place, access, content, registryId: registry.id }),
-        );
-  const error = withdrawn.error ?? applied.error;
+      : await inEach(platform, claimed, wanted, (place) => {
+          const willHold = () => noteHeld(place);
+          return applySecret(platform, { ...place, access, content, registryId: registry.id, willHold });
+        });
   // With some spread, so that what was connected together is not looked at together for ever.
   const nextCheck = platform.now() + checkEveryMs * (0.9 + Math.random() / 5);
   await releaseClaim(platform, claimed, {
-    error,
+    error: (isGivenUp ? undefined : withdrawn.error) ?? applied.error,
     dueAt: Math.round(Math.min(nextCheck, token.renewAt)),
-    places: [...withdrawn.failed, ...wanted],
+    places: held,
   });
+}
+
+const isPastHope = ({ now }: Platform, { updated_at }: ClaimedIntegration) => now() - updated_at > withdrawForMs;
+
+function noteLeftBehind({ log }: Platform, { id }: { id: string }, places: readonly Place[]): void {
+  log.warn({ cluster: id, places }, 'Secrets are left behind in a cluster');
 }
 
 async function withdraw(platform: Platform, { claimed, cluster, access }: Work): Promise<void> {
@@ -146,12 +164,12 @@ async function withdraw(platform: Platform, { claimed, cluster, access }: Work):
   const { error, failed, isLost } = await inEach(platform, claimed, places, (place) =>
     withdrawSecret(platform, { ...place, access, registryId: claimed.registry_id }),
   );
-  const isGivenUp = error !== undefined && platform.now() - claimed.updated_at > withdrawForMs;
+  const isGivenUp = error !== undefined && isPastHope(platform, claimed);
   if (isLost || (error !== undefined && !isGivenUp)) {
     await releaseClaim(platform, claimed, { error, dueAt: platform.now(), places: failed });
     return;
   }
-  if (isGivenUp) platform.log.warn({ cluster: cluster.id, places: failed }, 'Secrets are left behind in a cluster');
+  if (isGivenUp) noteLeftBehind(platform, cluster, failed);
   await transact(platform, async (platform) => {
     const { db } = platform;
     // Its cluster first, as everywhere: who deletes the cluster and who removes the last integration meet here.
@@ -173,34 +191,4 @@ async function lockClusterRow({ db }: Platform, id: string): Promise<void> {
     .set((eb) => ({ name: eb.ref('name') }))
     .where('id', '=', id)
     .execute();
-}
-
-type Round = {
-  error: string | undefined;
-  /** Places that are not done. */
-  failed: Place[];
-  isUnreachable: boolean;
-  /** The claim is gone: whoever has it now goes on. */
-  isLost: boolean;
-};
-
-/** One place that refuses does not keep the others waiting; a cluster that is not there does. */
-async function inEach(
-  platform: Platform,
-  claimed: ClaimedIntegration,
-  places: readonly Place[],
-  step: (place: Place) => Promise<ClusterFault | undefined>,
-): Promise<Round> {
-  const round: Round = { error: undefined, failed: [], isUnreachable: false, isLost: false };
-  for (const [i, place] of places.entries()) {
-    if (!(await keepClaim(platform, claimed))) return { ...round, failed: places.slice(i), isLost: true };
-    const fault = await step(place);
-    if (!fault) continue;
-    round.error ??= fault.message;
-    if (fault.failedAt !== undefined || fault.status === 401) {
-      return { ...round, failed: [...round.failed, ...places.slice(i)], isUnreachable: true };
-    }
-    round.failed.push(place);
-  }
-  return round;
 }

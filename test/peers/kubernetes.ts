@@ -7,19 +7,36 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { supplyNextCluster } from '#core/cluster-supply.ts';
-import { isFault, type OutboundRequest } from '#core/outbound.ts';
+import { isFault, type Outbound, type OutboundRequest } from '#core/outbound.ts';
 import { openOutbound } from '#outbound/outbound.ts';
 import { makeTestDirectory } from '../database.ts';
 import { type Json, openNative } from '../native-client.ts';
 import { askerOf, basic, pushImage, withAuthorization } from '../oci-client.ts';
 import { makeAuthority } from '../servers/certificates.ts';
 import { findFreePort, startChild } from '../servers/child.ts';
+import { startKubernetes } from '../servers/kubernetes.ts';
 
 const program = (name: string): string => {
   const path = process.env[name];
   if (!path) throw new Error(`${name} must be the path of the program`);
   return path;
 };
+
+/** Signed in with a token. */
+function apiAskerOf(outbound: Outbound, url: string, token: string, caPem: string): Ask {
+  return async (method, path, body) => {
+    const answer = await outbound({
+      method,
+      url: `${url}${path}`,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+      tls: { caPem },
+    });
+    if (isFault(answer)) throw new Error(answer.message);
+    const text = Buffer.from(answer.body).toString();
+    return { status: answer.status, json: text.startsWith('{') ? JSON.parse(text) : text };
+  };
+}
 
 type Ask = (method: OutboundRequest['method'], path: string, body?: object) => Promise<{ status: number; json: Json }>;
 
@@ -53,18 +70,7 @@ async function startApiServer(t: TestContext) {
   };
   const [admin, ours, port] = [randomUUID(), randomUUID(), await findFreePort()];
   const outbound = openOutbound({ allowed: [{ host: '127.0.0.1', port }] });
-  const ask: Ask = async (method, path, body) => {
-    const answer = await outbound({
-      method,
-      url: `https://127.0.0.1:${port}${path}`,
-      headers: { authorization: `Bearer ${admin}`, 'content-type': 'application/json' },
-      body: body && JSON.stringify(body),
-      tls: { caPem: authority.caPem },
-    });
-    if (isFault(answer)) throw new Error(answer.message);
-    const text = Buffer.from(answer.body).toString();
-    return { status: answer.status, json: text.startsWith('{') ? JSON.parse(text) : text };
-  };
+  const ask = apiAskerOf(outbound, `https://127.0.0.1:${port}`, admin, authority.caPem);
   const child = await startChild(
     program('LADING_TEST_KUBE_APISERVER'),
     [
@@ -179,4 +185,66 @@ test('a real kube-apiserver is supplied, renewed, put right and left clean', asy
   assert.equal((await secret('default')).data.a, 'eA==');
   assert.equal((await pull(second)).status, 401);
   assert.deepEqual(await platform.db.selectFrom('cluster_integrations').select('id').execute(), []);
+});
+
+/** What each answers to the same questions, right and wrong: status and reason. */
+async function interrogate(ask: Ask): Promise<string[]> {
+  const answers: string[] = [];
+  const path = '/api/v1/namespaces/default/secrets';
+  const say = async (what: string, ...request: Parameters<Ask>) => {
+    const { status, json } = await ask(...request);
+    answers.push(`${what}: ${status} ${json.reason ?? json.kind}`);
+    return json;
+  };
+  const login = Buffer.from('{"auths":{}}').toString('base64');
+  const secret = (metadata: object, more: object = {}) => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'x', namespace: 'default', ...metadata },
+    type: 'kubernetes.io/dockerconfigjson',
+    data: { '.dockerconfigjson': login },
+    ...more,
+  });
+  await say('read what is not there', 'GET', `${path}/x`);
+  await say('read in no namespace', 'GET', '/api/v1/namespaces/nowhere/secrets/x');
+  await say('replace what is not there', 'PUT', `${path}/x`, secret({}));
+  await say('delete what is not there', 'DELETE', `${path}/x`);
+  await say('make in no namespace', 'POST', '/api/v1/namespaces/nowhere/secrets', secret({ namespace: 'nowhere' }));
+  await say('make in another namespace', 'POST', path, secret({ namespace: 'other' }));
+  await say('make with a wrong name', 'POST', path, secret({ name: 'X_' }));
+  await say('make with a wrong label', 'POST', path, secret({ labels: { 'lading.dev/managed': 'not so' } }));
+  await say('make without base64', 'POST', path, secret({}, { data: { '.dockerconfigjson': '%%' } }));
+  await say('make without a login', 'POST', path, secret({}, { data: { other: login } }));
+  await say('make with no JSON in it', 'POST', path, secret({}, { data: { '.dockerconfigjson': 'eA==' } }));
+  await say('make another kind', 'POST', path, { ...secret({}), kind: 'ConfigMap' });
+  await say('make with a version', 'POST', path, secret({ resourceVersion: '1' }));
+  await say('make as a dry run', 'POST', `${path}?dryRun=All`, secret({}));
+  await say('dry run of another sort', 'POST', `${path}?dryRun=Some`, secret({}));
+  await say('read after the dry run', 'GET', `${path}/x`);
+  await say('make', 'POST', path, secret({}));
+  await say('make again', 'POST', path, secret({}));
+  const { resourceVersion, uid } = (await say('read', 'GET', `${path}/x`)).metadata;
+  const moved = secret({ resourceVersion, uid, labels: { a: 'b' } });
+  await say('replace as a dry run', 'PUT', `${path}/x?dryRun=All`, moved);
+  await say('replace', 'PUT', `${path}/x`, moved);
+  await say('replace an old version', 'PUT', `${path}/x`, { ...moved, data: { '.dockerconfigjson': 'e30=' } });
+  await say('replace another uid', 'PUT', `${path}/x`, secret({ uid: '00000000-0000-4000-8000-000000000000' }));
+  await say('replace under another name', 'PUT', `${path}/x`, secret({ name: 'y' }));
+  await say('replace the type', 'PUT', `${path}/x`, secret({}, { type: 'Opaque' }));
+  const options = { kind: 'DeleteOptions', apiVersion: 'v1' };
+  await say('delete as a dry run', 'DELETE', `${path}/x?dryRun=All`, { ...options, dryRun: ['All'] });
+  await say('delete an old version', 'DELETE', `${path}/x`, { ...options, preconditions: { uid, resourceVersion } });
+  await say('delete', 'DELETE', `${path}/x`, options);
+  await say('read after that', 'GET', `${path}/x`);
+  return answers;
+}
+
+test('the scripted API server answers what the real one answers', async (t) => {
+  const real = await startApiServer(t);
+  const scripted = await startKubernetes(t);
+  const outbound = openOutbound({ allowed: [{ range: '127.0.0.0/8' }] });
+  const expected = await interrogate(real.ask);
+  for (const line of expected) t.diagnostic(line);
+  const { url, token, authority } = scripted;
+  assert.deepEqual(await interrogate(apiAskerOf(outbound, url, token, authority.caPem)), expected);
 });

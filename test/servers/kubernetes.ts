@@ -87,7 +87,7 @@ async function answer(state: Kubernetes, request: IncomingMessage, response: Ser
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
-const failure = (code: number, reason: string, message: string): Answer => ({
+const failure = (code: number, reason: string | undefined, message: string): Answer => ({
   status: code,
   body: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code },
 });
@@ -151,7 +151,7 @@ function act(state: Kubernetes, { verb, namespace, name = '', body, isDryRun }: 
   if (fault) return fault;
   if (!state.namespaces.has(namespace)) return failure(404, 'NotFound', `namespaces "${namespace}" not found`);
   if (verb === 'create') {
-    if (body.metadata.resourceVersion) return failure(400, 'BadRequest', 'resourceVersion should not be set');
+    if (body.metadata.resourceVersion) return failure(500, undefined, 'resourceVersion should not be set');
     if (current) return failure(409, 'AlreadyExists', `secrets "${body.metadata.name}" already exists`);
   } else {
     if (!current) return missing;

@@ -345,6 +345,58 @@ test('of many workers that come at once one makes the token and the Secret', asy
   assert.equal(made.length, 1);
 });
 
+test('a namespace in which nothing could be written is left again without a trace', async (t) => {
+  const { kubernetes, connect, supply, integration, platform } = await openClusterWorld(t);
+  kubernetes.grants.set(kubernetes.token, { verbs: ['get', 'create', 'update', 'delete'], namespaces: ['default'] });
+  await connect(['default', 'no-such-rights']);
+  await supply();
+  assert.match((await integration()).lastError ?? '', /no-such-rights cannot be read/);
+  assert.deepEqual([...kubernetes.secrets.keys()], ['default/pull']);
+  await connect(['default']);
+  await supply();
+  assert.equal((await integration()).status, 'supplied');
+  const { places } = await platform.db.selectFrom('cluster_integrations').select('places').executeTakeFirstOrThrow();
+  assert.deepEqual(JSON.parse(places), [{ namespace: 'default', name: 'pull' }]);
+});
+
+test('a namespace that was closed to us is given up after a week, and the others are supplied meanwhile', async (t) => {
+  const { kubernetes, connect, supply, integration, platform } = await openClusterWorld(t);
+  await connect(['default', 'apps']);
+  await supply();
+  kubernetes.grants.set(kubernetes.token, { verbs: ['get', 'create', 'update', 'delete'], namespaces: ['default'] });
+  await connect(['default']);
+  kubernetes.secrets.delete('default/pull');
+  await supply();
+  assert.equal((await integration()).status, 'failing');
+  assert.ok(kubernetes.secrets.has('default/pull'));
+  platform.clock.advance(7 * dayMs + 1);
+  await supply();
+  assert.equal((await integration()).status, 'supplied');
+});
+
+test('a crash between noting a place and writing there, or before the note of success, loses no Secret', async (t) => {
+  const { call, kubernetes, connect, supply, clusterId, platform } = await openClusterWorld(t);
+  await connect(['default', 'apps']);
+  const crash = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  kubernetes.before = (request) => {
+    if (!request.startsWith('GET /api/v1/namespaces/apps')) return undefined;
+    reached.resolve();
+    return crash.promise.then(() => undefined);
+  };
+  const crashed = supplyNextCluster(platform, 'crashed');
+  await reached.promise;
+  kubernetes.before = undefined;
+  assert.deepEqual([...kubernetes.secrets.keys()], ['default/pull']);
+  await call(`DELETE /registries/acme/clusters/${clusterId}`);
+  platform.clock.advance(61_000);
+  await supply();
+  assert.equal(kubernetes.secrets.size, 0);
+  crash.resolve();
+  await crashed;
+  assert.equal(kubernetes.secrets.size, 0, 'who wakes up makes nothing any more');
+});
+
 test('credentials that do not open are said to be so, and the work is given back', async (t) => {
   const { connect, supply, integration, platform } = await openClusterWorld(t);
   await connect();
