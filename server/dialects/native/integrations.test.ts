@@ -243,6 +243,10 @@ test('other namespaces and names: the Secret moves, and one registry cannot take
     call(`PUT /registries/second/clusters/${clusterId}`, { body: { namespaces: ['apps'], secretName } });
   const clash = await second('renamed');
   assert.equal(clash.status, 409, clash.text);
+  await connect(['apps', 'default'], 'not-there-yet');
+  assert.equal((await second('not-there-yet')).status, 409);
+  assert.equal((await second('renamed')).status, 409, 'it is there still');
+  await connect(['apps'], 'renamed');
   assert.equal((await second('other')).status, 200);
   await supply();
   assert.deepEqual([...kubernetes.secrets.keys()].sort(), ['apps/other', 'apps/renamed']);
@@ -372,6 +376,20 @@ test('a namespace that was closed to us is given up after a week, and the others
   platform.clock.advance(7 * dayMs + 1);
   await supply();
   assert.equal((await integration()).status, 'supplied');
+});
+
+test('a cluster that was down for weeks is rid of what is not wanted when it is back', async (t) => {
+  const { kubernetes, connect, supply, platform } = await openClusterWorld(t);
+  await connect(['default', 'apps']);
+  await supply();
+  kubernetes.grants.delete(kubernetes.token);
+  await connect(['default']);
+  platform.clock.advance(20 * dayMs);
+  await supply();
+  kubernetes.grants.set(kubernetes.token, { verbs: ['get', 'create', 'update', 'delete'] });
+  platform.clock.advance(hourMs);
+  await supply();
+  assert.deepEqual([...kubernetes.secrets.keys()], ['default/pull']);
 });
 
 test('a crash between noting a place and writing there, or before the note of success, loses no Secret', async (t) => {
