@@ -7,6 +7,7 @@ import { counters } from './migrations/0002-counters.ts';
 import { clusters } from './migrations/0003-clusters.ts';
 import { objectIndexes } from './migrations/0004-object-indexes.ts';
 import { tagStatistics } from './migrations/0005-tag-statistics.ts';
+import { repositoryStatistics } from './migrations/0006-repository-statistics.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -43,7 +44,14 @@ const words: Readonly<Record<Engine, Words>> = {
   },
 };
 
-export const migrations: readonly Migration[] = [first, counters, clusters, objectIndexes, tagStatistics];
+export const migrations: readonly Migration[] = [
+  first,
+  counters,
+  clusters,
+  objectIndexes,
+  tagStatistics,
+  repositoryStatistics,
+];
 
 /**
  * Brings the database to this program's schema, all steps in one transaction. Two processes that start together take
