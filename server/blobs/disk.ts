@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { Failure } from '#core/failure.ts';
 import type { BlobStore } from '#core/platform.ts';
 import { newDirectorySync } from './directory-sync.ts';
 import { translateDiskError } from './disk-errors.ts';
@@ -42,13 +43,20 @@ async function write(store: Store, key: string, bytes: AsyncIterable<Uint8Array>
   const file = await create(store, temporary);
   try {
     const size = await fill(file, bytes);
-    await rename(temporary, path);
+    await rename(temporary, path).catch(explainRemoval);
     await store.syncDirectory(dirname(path));
     return size;
   } catch (error) {
     await unlinkIfThere(temporary);
     throw error;
   }
+}
+
+/** A writer that was silent for minutes was given up, and what it had written is gone. It is not to blame for that. */
+function explainRemoval(error: NodeJS.ErrnoException): never {
+  if (error.code !== 'ENOENT') throw error;
+  const sentence = 'The upload was interrupted for too long and its bytes were dropped. Send it again.';
+  throw Object.assign(new Failure('unavailable', sentence, { about: 'upload' }), { cause: error });
 }
 
 async function fill(file: FileHandle, bytes: AsyncIterable<Uint8Array>): Promise<number> {
