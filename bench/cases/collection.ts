@@ -55,24 +55,36 @@ async function seedAndDelete(server: Server): Promise<void> {
   for (const worker of workers) worker.close();
 }
 
+type Operation = { id: string; state: string; error: string | null; progress: { links?: number } };
+
 /** Starts a collection on Lading and waits for its end. Answers what the operation says. */
-async function collect(server: Server): Promise<{ progress: { links?: number } }> {
+async function collect(server: Server): Promise<Operation> {
+  const { id } = await startCollection(server);
+  for (;;) {
+    const operation = await getOperation(server, id);
+    if (operation.state === 'done') return operation;
+    await delay(100);
+  }
+}
+
+async function startCollection(server: Server): Promise<Operation> {
   const connection = await connect(server.port);
   const body = Buffer.from('{}');
   const headers = { ...server.seedHeaders, 'Content-Type': 'application/json', 'Content-Length': body.length };
   const head = requestHead('POST', '/lading/v1/registries/default/garbage-collection', headers);
   const started = expect(await connection.send(Buffer.concat([head, body]), 'keep'), 202, 'start of a collection');
-  const { id } = JSON.parse(started.body.toString());
-  for (;;) {
-    const ask = requestHead('GET', `/lading/v1/operations/${id}`, server.seedHeaders);
-    const operation = JSON.parse(expect(await connection.send(ask, 'keep'), 200, 'operation').body.toString());
-    if (operation.state === 'failed') throw new Error(`the collection failed: ${operation.error}`);
-    if (operation.state === 'done') {
-      connection.close();
-      return operation;
-    }
-    await delay(100);
-  }
+  connection.close();
+  return JSON.parse(started.body.toString());
+}
+
+async function getOperation(server: Server, id: string): Promise<Operation> {
+  const connection = await connect(server.port);
+  const ask = requestHead('GET', `/lading/v1/operations/${id}`, server.seedHeaders);
+  const answer = expect(await connection.send(ask, 'keep'), 200, 'operation');
+  connection.close();
+  const operation: Operation = JSON.parse(answer.body.toString());
+  if (operation.state === 'failed') throw new Error(`the collection failed: ${operation.error}`);
+  return operation;
 }
 
 const links = 1_000_000;
@@ -103,8 +115,9 @@ export const largeCollection: Case = {
     let rate = 0;
     const both = await pushFor(again, async () => {
       const started = performance.now();
-      const { progress } = await collect(again);
-      rate = (progress.links ?? 0) / secondsSince(started);
+      const { id } = await startCollection(again);
+      await delay(seconds * 1000);
+      rate = ((await getOperation(again, id)).progress.links ?? 0) / secondsSince(started);
     });
     report(busy, { value: both.p99Ms, note: `${both.pushes} pushes` });
     report(beside, { value: rate });

@@ -1,5 +1,5 @@
 import { isUnreferencedLink } from './collection-rules.ts';
-import { batchSize, type Collecting, type Removed, removeBatch, scanSize } from './collection-steps.ts';
+import { type Collecting, inPace, type Removed, removeBatch, scanSize } from './collection-steps.ts';
 import { unlink } from './links.ts';
 import type { Platform } from './platform.ts';
 
@@ -7,8 +7,7 @@ import type { Platform } from './platform.ts';
 export async function removeUnreferencedLinks(collecting: Collecting): Promise<void> {
   for (let after = ''; ; ) {
     const digests = await scan(collecting, after);
-    for (let i = 0; i < digests.length; i += batchSize) {
-      const batch = digests.slice(i, i + batchSize);
+    for (const batch of inPace(digests, collecting.pace)) {
       await removeBatch(collecting, (platform) => removeLinks(platform, collecting, batch), 'links');
     }
     const last = digests.at(-1);

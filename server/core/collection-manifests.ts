@@ -4,7 +4,7 @@
 import { sql } from 'kysely';
 import { findTagCounts, growthWithout } from './attachments.ts';
 import { isUntaggedManifest, keptManifests } from './collection-rules.ts';
-import { batchSize, type Collecting, type Removed, removeBatch, scanSize } from './collection-steps.ts';
+import { type Collecting, inPace, type Removed, removeBatch, scanSize } from './collection-steps.ts';
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 
@@ -18,8 +18,7 @@ async function runPass(collecting: Collecting): Promise<number> {
   let removed = 0;
   for (let after = ''; ; ) {
     const digests = await scan(collecting, after);
-    for (let i = 0; i < digests.length; i += batchSize) {
-      const batch = digests.slice(i, i + batchSize);
+    for (const batch of inPace(digests, collecting.pace)) {
       const done = await removeBatch(
         collecting,
         (platform) => removeUntagged(platform, collecting, batch),
@@ -136,8 +135,10 @@ async function findPointers({ db }: Platform, id: string, digests: string[]): Pr
   return [...parents.map(({ pointer }) => pointer), ...subjects.map(({ pointer }) => pointer), ...byTag];
 }
 
+const rowsPerStatement = 200;
+
 function batchesOf(digests: readonly string[]): string[][] {
   const batches: string[][] = [];
-  for (let i = 0; i < digests.length; i += batchSize) batches.push(digests.slice(i, i + batchSize));
+  for (let i = 0; i < digests.length; i += rowsPerStatement) batches.push(digests.slice(i, i + rowsPerStatement));
   return batches;
 }

@@ -14,10 +14,19 @@ export type Collecting = {
   repository: { id: string; registryId: string };
   /** Counts for people: what was looked at and what was removed. */
   progress: Record<string, number>;
+  pace: Pace;
 };
 
-/** What one transaction removes: a few milliseconds, because every push of the registry may wait for it. */
-export const batchSize = 200;
+/** How many rows the next transaction removes. */
+export type Pace = { size: number };
+
+export const newPace = (): Pace => ({ size: 100 });
+
+const sizeMin = 50;
+const sizeMax = 500;
+/** What a transaction is meant to take: alone, and where others wait for their turn. */
+const aloneMs = 12;
+const busyMs = 4;
 /** What one scan finds: enough for some batches, so that it is not asked for each. */
 export const scanSize = 2000;
 
@@ -29,7 +38,7 @@ export type Removed = { removed: number; growth: Growth; freedBytes: number; rep
 
 /** Removes something of the repository under its lock, with every counter, and says how far the collection is. */
 export async function removeBatch(
-  { platform, operation, repository, progress }: Collecting,
+  { platform, operation, repository, progress, pace }: Collecting,
   remove: (platform: Platform) => Promise<Removed>,
   counted?: string,
 ): Promise<Removed> {
@@ -47,7 +56,8 @@ export async function removeBatch(
     return removed;
   });
   if (counted !== undefined) Object.assign(progress, add(progress, counted, removed.removed));
-  await yieldToOthers(began - asked, performance.now() - began);
+  const isBusy = began - asked > waitsIfBusyMs || platform.local.writers.size + platform.local.activeUploads.size > 0;
+  await yieldToOthers(pace, isBusy, performance.now() - began);
   return removed;
 }
 
@@ -58,9 +68,20 @@ const add = (progress: Record<string, number>, counted: string, count: number) =
 
 const waitsIfBusyMs = 1;
 
-/** Whoever had to wait for its turn is not alone: then the others get most of the time. */
-async function yieldToOthers(waitedMs: number, workedMs: number): Promise<void> {
-  if (waitedMs > waitsIfBusyMs) await delay(workedMs * 3);
+/** Among others, who push here or for whom it had to wait, the steps are short and the others get most of the time. */
+async function yieldToOthers(pace: Pace, isBusy: boolean, workedMs: number): Promise<void> {
+  const factor = (isBusy ? busyMs : aloneMs) / Math.max(workedMs, 0.1);
+  pace.size = Math.round(Math.min(sizeMax, Math.max(sizeMin, pace.size * Math.min(2, Math.max(0.5, factor)))));
+  if (isBusy) await delay(workedMs * 2);
+}
+
+/** Parts of the list, each as long as the pace is when it is asked for. */
+export function* inPace<T>(items: readonly T[], pace: Pace): Iterable<T[]> {
+  for (let i = 0; i < items.length; ) {
+    const part = items.slice(i, i + pace.size);
+    i += part.length;
+    yield part;
+  }
 }
 
 export function isGone(error: unknown): boolean {

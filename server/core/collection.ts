@@ -13,7 +13,7 @@ import { type Actor, systemActor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { removeUnreferencedLinks } from './collection-links.ts';
 import { removeUntaggedManifests } from './collection-manifests.ts';
-import { type Collecting, isGone, removeBatch } from './collection-steps.ts';
+import { type Collecting, isGone, newPace, removeBatch } from './collection-steps.ts';
 import { Failure } from './failure.ts';
 import { type ClaimedOperation, finishOperation } from './operation-runs.ts';
 import { askAgain, enqueueOnce, type Operation } from './operations.ts';
@@ -112,13 +112,14 @@ const toNewOperation = ({ id, name, teamId, projectId }: CollectedRegistry, dele
 /** The handler of `garbage_collection`. */
 export async function runCollection(platform: Platform, operation: ClaimedOperation): Promise<void> {
   const progress = { ...operation.progress, repositories: 0 };
+  const pace = newPace();
   const deleteUntagged = operation.input.deleteUntagged === true;
   for (let after = ''; ; ) {
     const repository = await findNextRepository(platform, operation.registryId ?? '', after);
     if (!repository) break;
     after = repository.name;
     progress.repositories++;
-    await collectRepository({ platform, operation, repository, progress }, deleteUntagged);
+    await collectRepository({ platform, operation, repository, progress, pace }, deleteUntagged);
   }
   await end(platform, operation, progress);
 }
