@@ -11,7 +11,8 @@ test('a body that is refused in its middle leaves the connection ready for the n
   await updateRegistry(registry.platform, registry.team.owner, { registry: 'acme', sizeLimitBytes: mebibyte.length });
   const location = await startSession(registry.owner, 'acme/app');
   const wire = await openWire(registry);
-  t.after(() => wire.cut());
+  // Not `cut`: a reset of what the server has ended keeps this process from ending (Node 26.10).
+  t.after(() => void wire.socket.destroy());
   wire.head(`PATCH ${location}`, ['Transfer-Encoding: chunked']);
   for (let i = 0; i < 16; i++) wire.chunk(mebibyte);
   wire.chunk('');
