@@ -107,5 +107,5 @@ function writeResults(): void {
   const after = rest?.split('<!-- end -->')[1];
   const tables = [makeTable(cases, saved.results, everyone), makeCpuTable(cases, saved.results, everyone)].join('\n\n');
   writeFileSync(path, `${before}<!-- results -->\n${saved.heading}\n\n${tables}\n<!-- end -->${after}`);
-  spawnSync('biome', ['format', '--write', path]);
+  spawnSync('biome', ['format', '--write', path, join(import.meta.dirname, 'results.json')]);
 }
