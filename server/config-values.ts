@@ -144,6 +144,17 @@ export function parseSchedule(text: string): string {
   throw refuse(`${JSON.stringify(text.slice(0, 80))} is not a cron expression. Write five fields, such as 0 3 * * *.`);
 }
 
+const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `30m`, `6h` or `2d`, as milliseconds; null for `off`. At least a minute, at most a year. */
+export function parseInterval(text: string): number | null {
+  if (text === 'off') return null;
+  const [, count, unit = ''] = /^([0-9]{1,6})([mhd])$/.exec(text) ?? [];
+  const ms = Number(count) * (unitMs[unit] ?? Number.NaN);
+  if (ms >= 60_000 && ms <= 366 * 86_400_000) return ms;
+  throw new Failure('invalid', `${JSON.stringify(text)} is no interval. Use 30m, 6h or 2d, or off.`);
+}
+
 export function parseCount(min: number, max: number): (text: string) => number {
   return (text) => {
     if (/^[0-9]{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text);

@@ -9,6 +9,7 @@ import {
   parseChoice,
   parseCount,
   parseDatabaseUrl,
+  parseInterval,
   parseListenAddress,
   parseMasterKeys,
   parsePath,
@@ -131,6 +132,12 @@ export const settings = {
     '',
     parseUpstreamAllow,
     'Servers that may be asked although their addresses are not public: CIDR ranges, hosts or `host:port`, divided by commas. Only to these is `http://` spoken.',
+  ),
+  connectionCheckIntervalMs: defaulted(
+    'LADING_CONNECTION_CHECK_INTERVAL',
+    '6h',
+    parseInterval,
+    'How long after a test each connection to another registry is tried again: `30m`, `6h`, `2d`; `off`: only when somebody asks.',
   ),
   metricsToken: secret(
     optional(

@@ -4,7 +4,9 @@ import { newLocalState } from '#core/local-state.ts';
 import type { Log, Platform, Secrets } from '#core/platform.ts';
 import { ensureRegions } from '#core/regions.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
+import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
+import { openUpstream } from '#upstream/upstream.ts';
 import { type Config, regionsOf } from './config.ts';
 
 export type Installation = { platform: Platform; database: Database; close(): Promise<void> };
@@ -33,7 +35,8 @@ function refuseSecrets(): never {
 }
 
 async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
-  const { registryLimitBytes, registriesPerTeam, upstreamAllow } = config;
+  const { registryLimitBytes, registriesPerTeam, upstreamAllow, connectionCheckIntervalMs } = config;
+  const outbound = openOutbound({ allowed: upstreamAllow });
   const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
   const close = () => database.close();
   try {
@@ -43,10 +46,17 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
       scans: database.scans,
       blobs,
       secrets,
-      outbound: openOutbound({ allowed: upstreamAllow }),
+      outbound,
+      upstream: openUpstream(outbound),
       now: database.now,
       log,
-      config: { regions: [], registryLimitBytes, registriesPerTeam },
+      config: {
+        regions: [],
+        registryLimitBytes,
+        registriesPerTeam,
+        connectionCheckIntervalMs,
+        allowsPlainHttp: allowsPlainHttp(upstreamAllow),
+      },
       local: newLocalState(),
     };
     return { platform, database, close };

@@ -9,8 +9,11 @@ import type { Log, Platform } from '#core/platform.ts';
 import { ensureRegions, getRegion } from '#core/regions.ts';
 import { insertRegistry } from '#core/registry-rows.ts';
 import type { Database } from '#database/open-database.ts';
+import type { AllowedUpstream } from '#outbound/addresses.ts';
+import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
 import { secretsOf } from '#server/seal.ts';
+import { openUpstream } from '#upstream/upstream.ts';
 import { makeTestDirectory, memoryDirectory, openTestDatabase, type Scope } from './database.ts';
 
 /** Stands still until a test moves it. */
@@ -23,11 +26,19 @@ export type TestPlatform = Platform & {
   engine: Database['engine'];
 };
 
+/** What an operator allows who has servers on the same machine. */
+export const loopback: readonly AllowedUpstream[] = [{ range: '127.0.0.0/8' }, { host: 'localhost', port: undefined }];
+
 const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A platform of real parts: a database of its own (see `database.ts`), a store on disk, a clock that tests move. */
-export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = {}): Promise<TestPlatform> {
+export async function openTestPlatform(
+  t: Scope,
+  overrides: Partial<Platform> = {},
+  { allowed = [] }: { allowed?: readonly AllowedUpstream[] } = {},
+): Promise<TestPlatform> {
   const { db, engine } = await openTestDatabase(t);
+  const outbound = overrides.outbound ?? openOutbound({ allowed });
   const storeDir = join(makeTestDirectory(t, memoryDirectory), 'objects');
   const clock = newClock();
   return {
@@ -38,13 +49,16 @@ export async function openTestPlatform(t: Scope, overrides: Partial<Platform> = 
     clock,
     blobs: await openDiskStore(storeDir),
     secrets: secretsOf([{ id: 'test', key: randomBytes(32) }]),
-    outbound: openOutbound({ allowed: [] }),
+    outbound,
+    upstream: openUpstream(outbound),
     now: clock.now,
     log: silentLog,
     config: {
       regions: await ensureRegions(db, [{ slug: 'local', name: 'Local', host: 'localhost:8080' }]),
       registryLimitBytes: 20 * 1024 ** 3,
       registriesPerTeam: 100,
+      connectionCheckIntervalMs: null,
+      allowsPlainHttp: allowsPlainHttp(allowed),
     },
     local: newLocalState(),
     ...overrides,

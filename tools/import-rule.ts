@@ -30,6 +30,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/database': adapter('pg'),
   'server/blobs': adapter(),
   'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js'] },
+  'server/upstream': { knows: ['server/core'], packages: ['tldts', 'aws4fetch'] },
   'server/http': { knows: ['server/core'], packages: ['fastify', 'ipaddr.js', 'prom-client'] },
   'server/oci': surface('jose', 'lru-cache'),
   'server/dialects/native': {
@@ -53,7 +54,7 @@ const rules: Readonly<Record<string, Rule>> = {
     packages: ['fastify'],
   },
   'server/open-platform.ts': {
-    knows: ['server/core', 'server/database', 'server/blobs', 'server/outbound', 'server/<shell>'],
+    knows: ['server/core', 'server/database', 'server/blobs', 'server/outbound', 'server/upstream', 'server/<shell>'],
     packages: [],
   },
   'server/commands': {

@@ -31,6 +31,8 @@ export type Subject =
   | 'token'
   | 'key'
   | 'cluster'
+  | 'connection'
+  | 'robot'
   | 'operation'
   | 'page'
   | 'scope';

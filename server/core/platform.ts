@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import type { LocalState } from './local-state.ts';
 import type { Outbound } from './outbound.ts';
 import type { Schema } from './schema.ts';
+import type { Upstream } from './upstream.ts';
 
 /** What the core may reach outside itself. All effects, no operations. */
 export type Platform = {
@@ -15,6 +16,7 @@ export type Platform = {
   blobs: BlobStore;
   secrets: Secrets;
   outbound: Outbound;
+  upstream: Upstream;
   /** Milliseconds UTC; fixed inside a transaction. */
   now: () => number;
   log: Log;
@@ -72,4 +74,8 @@ export type CoreConfig = {
   /** Bytes a new registry may hold unless said otherwise. */
   registryLimitBytes: number;
   registriesPerTeam: number;
+  /** Whether a registry elsewhere may be spoken to without TLS: where the operator named its host or address. */
+  allowsPlainHttp: (hostname: string, port: number) => boolean;
+  /** How long after a test a connection is tried again; null: only when asked. */
+  connectionCheckIntervalMs: number | null;
 };

@@ -25,6 +25,11 @@ export type Schema = {
   audit_events: AuditEventRow;
   clusters: ClusterRow;
   cluster_integrations: ClusterIntegrationRow;
+  connections: ConnectionRow;
+  connection_projects: ConnectionProjectRow;
+  connection_tests: ConnectionTestRow;
+  connection_uses: ConnectionUseRow;
+  project_pull_tokens: ProjectPullTokenRow;
 };
 
 /** A place with its own host name; `slug` is the id of `LADING_REGIONS`. Hosts stay in the configuration. */
@@ -264,4 +269,76 @@ export type ClusterIntegrationRow = {
   supplied_at: number | null;
   created_at: number;
   updated_at: number;
+};
+
+/** An external registry and what opens it. Secrets are sealed JSON of `ConnectionSecret`; null: it is read anonymously. */
+export type ConnectionRow = {
+  id: string;
+  team_id: string;
+  name: string;
+  /** The name in lower case: what is unique in the team. */
+  folded_name: string;
+  slug: string;
+  description: string;
+  provider: string;
+  /** As it was given, and `host[:port]` made of it. */
+  url: string;
+  host: string;
+  namespace: string;
+  /** Empty where there is no secret, or where that has its own (Docker `auths`). */
+  username: string;
+  sealed_secret: string | null;
+  /** What shall replace username and secret once it has passed a test. */
+  replacement_username: string | null;
+  sealed_replacement: string | null;
+  aws_region: string | null;
+  /** The host of a token service elsewhere that may be given the credentials. */
+  token_host: string | null;
+  /** 1: only for the projects of `connection_projects`, which may be none. */
+  is_restricted: number;
+  /** Raised when where it leads or what opens it changes: a test of an earlier one says nothing of this one. */
+  version: number;
+  status: 'untested' | 'passed' | 'failed';
+  tested_at: number | null;
+  test_due_at: number;
+  worker: string | null;
+  claimed_until: number | null;
+  created_at: number;
+  updated_at: number;
+};
+
+export type ConnectionProjectRow = { connection_id: string; project_id: string };
+
+/** How it stood once. `steps`, `rate_limit`: JSON as in `Upstream`. */
+export type ConnectionTestRow = {
+  id: string;
+  connection_id: string;
+  /** `asked`: by a request; `scheduled`; `replacement`: with what shall replace the stored secret. */
+  cause: 'asked' | 'scheduled' | 'replacement';
+  passed: number;
+  failed_step: string | null;
+  message: string;
+  steps: string;
+  latency_ms: number;
+  rate_limit: string | null;
+  credentials_expire_at: number | null;
+  created_at: number;
+};
+
+/** To whom it was handed out, for which project. */
+export type ConnectionUseRow = {
+  connection_id: string;
+  project_id: string;
+  actor_id: string;
+  actor_name: string;
+  times: number;
+  last_used_at: number;
+};
+
+export type ProjectPullTokenRow = {
+  project_id: string;
+  token_id: string;
+  sealed_token: string;
+  renew_at: number;
+  expires_at: number;
 };

@@ -8,6 +8,7 @@ import { clusters } from './migrations/0003-clusters.ts';
 import { objectIndexes } from './migrations/0004-object-indexes.ts';
 import { tagStatistics } from './migrations/0005-tag-statistics.ts';
 import { repositoryStatistics } from './migrations/0006-repository-statistics.ts';
+import { connections } from './migrations/0007-connections.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -51,6 +52,7 @@ export const migrations: readonly Migration[] = [
   objectIndexes,
   tagStatistics,
   repositoryStatistics,
+  connections,
 ];
 
 /**

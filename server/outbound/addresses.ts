@@ -20,12 +20,20 @@ export function mayReach(allowed: readonly AllowedUpstream[], target: Target, ad
   return isAllowed(allowed, target, address) || (target.isTls && isPublic(address));
 }
 
-function isAllowed(allowed: readonly AllowedUpstream[], { hostname, port }: Target, address: string): boolean {
-  return allowed.some((entry) => {
-    if ('range' in entry) return isInRange(address, entry.range);
-    return entry.host === hostname.toLowerCase() && (entry.port === undefined || entry.port === port);
-  });
+/** Whether a host may be spoken to without TLS: by its name or its own address, whatever it resolves to. */
+export const allowsPlainHttp =
+  (allowed: readonly AllowedUpstream[]) =>
+  (hostname: string, port: number): boolean =>
+    isAddress(hostname)
+      ? isAllowed(allowed, { hostname, port, isTls: false }, hostname)
+      : allowed.some((entry) => 'host' in entry && isHostEntry(entry, { hostname, port, isTls: false }));
+
+function isAllowed(allowed: readonly AllowedUpstream[], target: Target, address: string): boolean {
+  return allowed.some((entry) => ('range' in entry ? isInRange(address, entry.range) : isHostEntry(entry, target)));
 }
+
+const isHostEntry = (entry: { host: string; port: number | undefined }, { hostname, port }: Target): boolean =>
+  entry.host === hostname.toLowerCase() && (entry.port === undefined || entry.port === port);
 
 function isInRange(address: string, range: string): boolean {
   const parsed = ipaddr.process(address);
