@@ -20,6 +20,7 @@ import type { Platform } from './platform.ts';
 import { requireWholeTeam } from './projects.ts';
 import { findOwnRegistry } from './registries.ts';
 import type { ClusterRow } from './schema.ts';
+import { lockTeam } from './team-lock.ts';
 import { transact } from './transact.ts';
 
 export type ClusterInput = ClusterAccessInput & { name: string; pool?: string | undefined };
@@ -58,15 +59,6 @@ export async function createCluster(platform: Platform, actor: Actor, input: Clu
     await recordAudit(platform, actor, { action: 'cluster.create', target: toTarget(cluster), detail: { server } });
     return cluster;
   });
-}
-
-/** Two creates or renames at once take turns, so that neither a limit nor a name is taken twice. */
-async function lockTeam({ db }: Platform, teamId: string): Promise<void> {
-  await db
-    .updateTable('teams')
-    .set((eb) => ({ name: eb.ref('name') }))
-    .where('id', '=', teamId)
-    .execute();
 }
 
 async function requireRoom({ db }: Platform, teamId: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { type Actor, forgetActors, unbindProject } from './actors.ts';
 import { recordAudit } from './audit.ts';
+import { unbindConnections } from './connections.ts';
 import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
@@ -36,6 +37,8 @@ export async function deleteProject(
     }
     await db.updateTable('registries').set({ project_id: null }).where('project_id', '=', project.id).execute();
     await unbindProject(platform, project);
+    await unbindConnections(platform, project.id);
+    await db.deleteFrom('project_pull_tokens').where('project_id', '=', project.id).execute();
     await db.deleteFrom('projects').where('id', '=', project.id).execute();
     await recordAudit(platform, actor, { action: 'project.delete', target: toTarget(project) });
   });

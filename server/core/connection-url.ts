@@ -1,0 +1,45 @@
+import { Failure } from './failure.ts';
+import type { Platform } from './platform.ts';
+import { type Provider, providerRules } from './providers.ts';
+
+/** Where a connection leads: the URL as it was given, and what is made of it. */
+export type ConnectionPlace = { url: string; scheme: 'http' | 'https'; host: string };
+
+/** Throws `invalid` and names the field; what was given is not repeated, because it may be a secret in the wrong place. */
+export function refuseConnection(field: string, said: string): never {
+  throw new Failure('invalid', `${field} ${said}.`, { about: 'connection', fields: { [`/${field}`]: said } });
+}
+
+const urlLengthMax = 2000;
+
+/** `ghcr.io`, `registry.example.com:5000/path`, `https://…`; without a scheme it is https. Throws `invalid`. */
+export function parsePlace(platform: Platform, provider: Provider, given: string, field = 'url'): ConnectionPlace {
+  const place = readPlace(given, field);
+  requireHostOf(provider, place.host, field);
+  if (place.scheme === 'http') requirePlainHttp(platform, place.host, field);
+  return place;
+}
+
+/** Without the rules of a provider or an operator: what was stored has passed them. */
+export function readPlace(given: string, field = 'url'): ConnectionPlace {
+  const text = given.trim();
+  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`;
+  const url = text.length <= urlLengthMax && URL.canParse(full) ? new URL(full) : undefined;
+  const isPlain = url && !url.username && !url.password && !url.search && !url.hash;
+  if (text === '' || !isPlain || !/^https?:$/.test(url.protocol)) {
+    return refuseConnection(field, 'must be a host, or https://, a host and perhaps a port, without a user or a query');
+  }
+  const scheme = url.protocol === 'http:' ? 'http' : 'https';
+  return { url: given, scheme, host: url.host.replace(/\.(?=$|:)/, '') };
+}
+
+function requireHostOf(provider: Provider, host: string, field: string): void {
+  const { host: rule, title } = providerRules[provider];
+  if (rule && !rule.pattern.test(host)) refuseConnection(field, `must be ${rule.says} for ${title}`);
+}
+
+function requirePlainHttp({ config }: Platform, host: string, field: string): void {
+  const { hostname, port } = new URL(`http://${host}`);
+  if (config.allowsPlainHttp(hostname.replace(/^\[|\]$/g, ''), port === '' ? 80 : Number(port))) return;
+  refuseConnection(field, 'must be https://: http:// is for hosts in LADING_UPSTREAM_ALLOW alone');
+}

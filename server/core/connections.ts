@@ -1,0 +1,293 @@
+// The registries that a team uses elsewhere: where they are, what opens them, and which projects may use them.
+
+import { type Expression, type SqlBool, sql } from 'kysely';
+import { requireCoversProjects } from './actor-grants.ts';
+import type { Actor } from './actors.ts';
+import { recordAudit } from './audit.ts';
+import {
+  type ConnectionInput,
+  changeConnection,
+  leadsElsewhere,
+  parseConnection,
+  toSlugOf,
+} from './connection-input.ts';
+import {
+  type Connection,
+  findConnectionRow,
+  lockConnection,
+  openSecret,
+  type Row,
+  readProjects,
+  sealSecret,
+  secretContext,
+  toSeen,
+  toTarget,
+  visibleConnections,
+} from './connection-rows.ts';
+import { Failure } from './failure.ts';
+import { newId } from './ids.ts';
+import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
+import { requirePermission } from './permissions.ts';
+import type { Platform } from './platform.ts';
+import { requireProjects, requireWholeTeam } from './projects.ts';
+import type { Provider } from './providers.ts';
+import { lockTeam } from './team-lock.ts';
+import { transact } from './transact.ts';
+import type { ConnectionSecret } from './upstream.ts';
+
+export type NewConnection = ConnectionInput & {
+  /** Ids or slugs; null: the whole team. Unless given, the whole team, or the projects that the key is bound to. */
+  projects?: readonly string[] | null | undefined;
+};
+
+/** Nothing is asked of the registry here. Throws `invalid`, `denied`, and `conflict` where name or slug is taken. */
+export async function createConnection(platform: Platform, actor: Actor, input: NewConnection): Promise<Connection> {
+  requirePermission(actor, 'connections:create');
+  const id = newId();
+  const { secret, ...values } = parseConnection(platform, input);
+  const projects = input.projects === undefined ? actor.projectIds : input.projects;
+  if (projects === null) requireWholeTeam(actor, 'make a connection for the whole team');
+  return transact(platform, async (platform) => {
+    const { db, now } = platform;
+    const projectIds = projects && (await requireProjects(platform, actor, projects));
+    const row = await db
+      .insertInto('connections')
+      .values({
+        ...values,
+        id,
+        team_id: actor.teamId,
+        slug: toSlugOf(values.name, id),
+        sealed_secret: secret && sealSecret(platform, secretContext(id), secret),
+        replacement_username: null,
+        sealed_replacement: null,
+        is_restricted: projectIds === null ? 0 : 1,
+        version: 1,
+        status: 'untested',
+        tested_at: null,
+        test_due_at: now(),
+        worker: null,
+        claimed_until: null,
+        created_at: now(),
+        updated_at: now(),
+      })
+      .onConflict((oc) => oc.doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    if (!row) throw await toConflict(platform, actor, values.name);
+    await restrict(platform, id, projectIds ?? []);
+    await recordAudit(platform, actor, { action: 'connection.create', target: toTarget(row), detail: toDetail(row) });
+    return toSeen(actor, row, projectIds ?? []);
+  });
+}
+
+async function toConflict({ db }: Platform, actor: Actor, name: string): Promise<Failure> {
+  const same = await db
+    .selectFrom('connections')
+    .select('id')
+    .where('team_id', '=', actor.teamId)
+    .where('folded_name', '=', name.toLowerCase())
+    .executeTakeFirst();
+  return same
+    ? nameTaken()
+    : taken(
+        'There is already a connection with the same derived identifier',
+        'gives a slug that another connection has',
+      );
+}
+
+const nameTaken = () => taken('There is already a connection of this name', 'another connection has it');
+
+const taken = (what: string, said: string) =>
+  new Failure('conflict', `${what} in the team. Choose another name.`, {
+    about: 'connection',
+    fields: { '/name': said },
+  });
+
+/** The projects that may use the connection, from now on exactly these. */
+export async function restrict({ db }: Platform, id: string, projectIds: readonly string[]): Promise<void> {
+  await db.deleteFrom('connection_projects').where('connection_id', '=', id).execute();
+  if (projectIds.length === 0) return;
+  const rows = projectIds.map((project_id) => ({ connection_id: id, project_id }));
+  await db.insertInto('connection_projects').values(rows).execute();
+}
+
+/** For the audit log: never a secret. */
+export const toDetail = (row: Row) => ({
+  provider: row.provider,
+  host: row.host,
+  hasSecret: row.sealed_secret !== null,
+});
+
+export type ConnectionFilter = {
+  search?: string | undefined;
+  provider?: Provider | undefined;
+  status?: Connection['status'] | undefined;
+  /** Id of a project: only what it may use. */
+  projectId?: string | undefined;
+};
+
+/** Oldest first unless asked otherwise. */
+export async function listConnections(
+  platform: Platform,
+  actor: Actor,
+  input: PageInput & ConnectionFilter & { sort?: Sort<'name' | 'createdAt'> | undefined },
+): Promise<Page<Connection>> {
+  requirePermission(actor, 'connections:read');
+  const { by, descending } = input.sort ?? { by: 'createdAt', descending: false };
+  const query = visibleConnections(platform, actor, input.projectId).where((eb) => eb.and(conditionsOf(input)));
+  const columns = by === 'name' ? [byName, byId] : [byId];
+  const page = await readPage(query, { columns, descending }, input, (row) => row);
+  const projects = await readProjects(
+    platform,
+    page.items.map(({ id }) => id),
+  );
+  return { ...page, items: page.items.map((row) => toSeen(actor, row, projects.get(row.id))) };
+}
+
+const byId: SortColumn<Row> = { sql: sql.ref('id'), type: 'text', of: (row) => row.id };
+const byName: SortColumn<Row> = { sql: sql.ref('folded_name'), type: 'text', of: (row) => row.folded_name };
+
+function conditionsOf({ search, provider, status }: ConnectionFilter): Expression<SqlBool>[] {
+  const conditions: Expression<SqlBool>[] = [];
+  if (search) conditions.push(sql`lower(name) like ${toSearchPattern(search)} escape '\\'`);
+  if (provider) conditions.push(sql`provider = ${provider}`);
+  if (status) conditions.push(sql`status = ${status}`);
+  return conditions;
+}
+
+/** By id or slug. Throws `not_found`, in the same words for what is another team's or not for the actor's projects. */
+export async function getConnection(
+  platform: Platform,
+  actor: Actor,
+  ref: string,
+  projectId?: string | undefined,
+): Promise<Connection> {
+  requirePermission(actor, 'connections:read');
+  const row = await findConnectionRow(platform, actor, ref, projectId);
+  return toSeen(actor, row, (await readProjects(platform, [row.id])).get(row.id));
+}
+
+export type ConnectionChange = Partial<ConnectionInput> & {
+  connection: string;
+  projects?: readonly string[] | null | undefined;
+  /** Id of a project: it must be the only one that may use the connection. */
+  projectId?: string | undefined;
+  expect?: ((current: Connection) => void) | undefined;
+};
+
+/**
+ * Changes what is given. The stored secret belongs to the host it was given for: where the connection leads does not
+ * change without it. Throws `not_found`, `denied`, `invalid`, `conflict`.
+ */
+export async function updateConnection(platform: Platform, actor: Actor, input: ConnectionChange): Promise<Connection> {
+  requirePermission(actor, 'connections:update');
+  return transact(platform, async (platform) => {
+    const { row: current, projectIds: before } = await lockForChange(platform, actor, input);
+    input.expect?.(toSeen(actor, current, before ?? []));
+    const { values, secret } = changeConnection(platform, current, input);
+    if (input.projects === null) requireWholeTeam(actor, 'give a connection to the whole team');
+    const projectIds = input.projects ? await requireProjects(platform, actor, input.projects) : input.projects;
+    if (values.folded_name !== current.folded_name) await requireNameFree(platform, actor, values.folded_name);
+    const isElsewhere = secret !== undefined || leadsElsewhere(current, values);
+    const row = await platform.db
+      .updateTable('connections')
+      .set({
+        ...values,
+        ...(secret !== undefined && {
+          sealed_secret: secret && sealSecret(platform, secretContext(current.id), secret),
+        }),
+        ...(projectIds !== undefined && { is_restricted: projectIds === null ? 0 : 1 }),
+        ...(isElsewhere && asUntested(current, platform.now())),
+        updated_at: platform.now(),
+      })
+      .where('id', '=', current.id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    if (projectIds !== undefined) await restrict(platform, row.id, projectIds ?? []);
+    const detail = { ...toDetail(row), hasNewSecret: secret !== undefined };
+    await recordAudit(platform, actor, { action: 'connection.update', target: toTarget(row), detail });
+    return toSeen(actor, row, (projectIds === undefined ? before : projectIds) ?? []);
+  });
+}
+
+/** The row, locked, and its projects (null: the whole team), where the actor may change it. */
+export async function lockForChange(
+  platform: Platform,
+  actor: Actor,
+  { connection, projectId }: { connection: string; projectId?: string | undefined },
+): Promise<{ row: Row; projectIds: readonly string[] | null }> {
+  const { id } = await findConnectionRow(platform, actor, connection, projectId);
+  const row = await lockConnection(platform, id, connection);
+  const projectIds = row.is_restricted === 1 ? ((await readProjects(platform, [id])).get(id) ?? []) : null;
+  requireCoversProjects(actor, projectIds, 'this connection');
+  const isShared = projectIds === null || projectIds.some((one) => one !== projectId);
+  if (projectId !== undefined && isShared) throw shared();
+  return { row, projectIds };
+}
+
+const shared = () =>
+  new Failure('conflict', 'Other projects use this connection too. Change it with an API that shows the whole team.', {
+    about: 'connection',
+  });
+
+async function requireNameFree(platform: Platform, actor: Actor, foldedName: string): Promise<void> {
+  await lockTeam(platform, actor.teamId);
+  const other = await platform.db
+    .selectFrom('connections')
+    .select('id')
+    .where('team_id', '=', actor.teamId)
+    .where('folded_name', '=', foldedName)
+    .executeTakeFirst();
+  if (other) throw nameTaken();
+}
+
+/** What is known of an earlier place or secret is no longer true; what waited to replace the old one does not wait on. */
+export const asUntested = ({ version }: Row, now: number) => ({
+  version: version + 1,
+  status: 'untested' as const,
+  tested_at: null,
+  test_due_at: now,
+  replacement_username: null,
+  sealed_replacement: null,
+});
+
+/** Its tests and uses go with it. Throws `not_found`, `denied`, `conflict` where other projects share it. */
+export async function deleteConnection(
+  platform: Platform,
+  actor: Actor,
+  input: Pick<ConnectionChange, 'connection' | 'projectId' | 'expect'>,
+): Promise<Connection> {
+  requirePermission(actor, 'connections:delete');
+  return transact(platform, async (platform) => {
+    const { db } = platform;
+    const { row, projectIds } = await lockForChange(platform, actor, input);
+    const connection = toSeen(actor, row, projectIds ?? []);
+    input.expect?.(connection);
+    for (const table of ['connection_projects', 'connection_tests', 'connection_uses'] as const) {
+      await db.deleteFrom(table).where('connection_id', '=', row.id).execute();
+    }
+    await db.deleteFrom('connections').where('id', '=', row.id).execute();
+    await recordAudit(platform, actor, { action: 'connection.delete', target: toTarget(row), detail: toDetail(row) });
+    return connection;
+  });
+}
+
+/** A project ends: what was restricted to it alone stays restricted, to nothing. */
+export async function unbindConnections({ db }: Platform, projectId: string): Promise<void> {
+  await db.deleteFrom('connection_projects').where('project_id', '=', projectId).execute();
+  await db.deleteFrom('connection_uses').where('project_id', '=', projectId).execute();
+}
+
+export type Revealed = { connection: Connection; username: string; secret: ConnectionSecret | null };
+
+/** One of the doors through which a stored secret is seen; each passage is in the audit log. */
+export async function revealConnection(platform: Platform, actor: Actor, ref: string): Promise<Revealed> {
+  requirePermission(actor, 'connections:reveal');
+  return transact(platform, async (platform) => {
+    const row = await findConnectionRow(platform, actor, ref);
+    const projects = await readProjects(platform, [row.id]);
+    const secret = openSecret(platform, row);
+    await recordAudit(platform, actor, { action: 'connection.reveal', target: toTarget(row) });
+    return { connection: toSeen(actor, row, projects.get(row.id)), username: row.username, secret };
+  });
+}

@@ -1,0 +1,28 @@
+/**
+ * Every column that holds a sealed value. What is sealed is bound to its context, `<table>/<key of the row>` with the
+ * column's suffix, so that it opens in no other place. Here the start looks for keys that are missing, and the rotation
+ * of the master key for what is left to do: a column that is not in this list would be lost with the key that sealed it.
+ */
+export type SealedColumn = {
+  table: string;
+  /** The primary key. */
+  key: string;
+  column: string;
+  suffix: string;
+};
+
+export const sealedColumns = [
+  { table: 'signing_keys', key: 'id', column: 'sealed_private_jwk', suffix: '' },
+  { table: 'clusters', key: 'id', column: 'sealed_credentials', suffix: '' },
+  { table: 'cluster_integrations', key: 'id', column: 'sealed_token', suffix: '' },
+  { table: 'connections', key: 'id', column: 'sealed_secret', suffix: '' },
+  { table: 'connections', key: 'id', column: 'sealed_replacement', suffix: '/replacement' },
+  { table: 'project_pull_tokens', key: 'project_id', column: 'sealed_token', suffix: '' },
+] as const satisfies readonly SealedColumn[];
+
+/** What the value in this column of the row with this key is bound to. */
+export function sealContext({ table, suffix }: SealedColumn, key: string): string {
+  return `${table}/${key}${suffix}`;
+}
+
+export const nameOf = ({ table, column }: SealedColumn): string => `${table}.${column}`;

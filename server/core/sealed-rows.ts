@@ -1,0 +1,83 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { Platform } from './platform.ts';
+import { type SealedColumn, sealContext, sealedColumns } from './sealed-columns.ts';
+
+export type SealedRow = { key: string; sealed: string };
+
+/** Rows are told apart by how their values begin; nothing is opened for it. */
+const sealedWith = ({ secrets }: Platform, { column }: SealedColumn, keyId: string): RawBuilder<boolean> => {
+  const prefix = secrets.prefixOf(keyId);
+  return sql<boolean>`substr(${sql.ref(column)}, 1, ${sql.lit(prefix.length)}) = ${prefix}`;
+};
+
+type Choice = { where: RawBuilder<boolean>; after?: string; limit: number };
+
+async function selectRows({ db }: Platform, column: SealedColumn, choice: Choice): Promise<SealedRow[]> {
+  const { where, after = '', limit } = choice;
+  const [key, sealed] = [sql.ref(column.key), sql.ref(column.column)];
+  const { rows } = await sql<SealedRow>`select ${key} as key, ${sealed} as sealed from ${sql.table(column.table)}
+    where ${sealed} is not null and ${key} > ${after} and ${where} order by ${key} limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** Those that are not sealed with the first key, in the order of their keys. */
+export function listOutdated(platform: Platform, column: SealedColumn, after: string, limit: number) {
+  return selectRows(platform, column, { where: outdated(platform, column), after, limit });
+}
+
+export async function countOutdated(platform: Platform, column: SealedColumn): Promise<number> {
+  const { rows } = await sql<{ n: number }>`select count(*) as n from ${sql.table(column.table)}
+    where ${sql.ref(column.column)} is not null and ${outdated(platform, column)}`.execute(platform.db);
+  return Number(rows[0]?.n ?? 0);
+}
+
+function outdated(platform: Platform, column: SealedColumn): RawBuilder<boolean> {
+  const [first = ''] = platform.secrets.keyIds();
+  return sql<boolean>`not ${sealedWith(platform, column, first)}`;
+}
+
+/**
+ * Seals the value anew, with the first key. A row that has changed since it was read keeps its change, which a server has
+ * sealed. Answers whether it was written; throws `unavailable` for what does not open.
+ */
+export async function reseal(platform: Platform, column: SealedColumn, { key, sealed }: SealedRow): Promise<boolean> {
+  const { db, secrets } = platform;
+  const context = sealContext(column, key);
+  const fresh = secrets.seal(secrets.open(sealed, context), context);
+  const value = sql.ref(column.column);
+  const { numAffectedRows } = await sql`update ${sql.table(column.table)} set ${value} = ${fresh}
+    where ${sql.ref(column.key)} = ${key} and ${value} = ${sealed}`.execute(db);
+  return numAffectedRows === 1n;
+}
+
+/** One damaged row must not keep a server from starting. */
+const samples = 5;
+
+/**
+ * Asks of every column whether there is a value of a key that is not configured, and whether values of those that are
+ * open. A few rows are opened, however many there are. Throws `unavailable` with the id of the key that is missing or wrong.
+ */
+export async function requireMasterKeys(platform: Platform): Promise<void> {
+  const ids = platform.secrets.keyIds();
+  for (const column of sealedColumns) {
+    const known = ids.map((id) => sealedWith(platform, column, id));
+    const isKnown = known.length > 0 ? sql<boolean>`(${sql.join(known, sql` or `)})` : sql<boolean>`1 = 0`;
+    requireOneOpens(platform, column, await selectRows(platform, column, { where: sql`not ${isKnown}`, limit: 1 }));
+    for (const where of known) {
+      requireOneOpens(platform, column, await selectRows(platform, column, { where, limit: samples }));
+    }
+  }
+}
+
+function requireOneOpens({ secrets }: Platform, column: SealedColumn, rows: readonly SealedRow[]): void {
+  let refusal: unknown;
+  for (const { key, sealed } of rows) {
+    try {
+      secrets.open(sealed, sealContext(column, key));
+      return;
+    } catch (error) {
+      refusal ??= error;
+    }
+  }
+  if (refusal !== undefined) throw refusal;
+}
