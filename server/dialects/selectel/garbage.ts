@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { startCollection } from '#core/collection.ts';
 import { getCollectionPreview } from '#core/collection-preview.ts';
 import type { Platform } from '#core/platform.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
-import { queryOf } from './query.ts';
 import type { RegistryPath } from './registries.ts';
 
 export function bindGarbage(app: FastifyInstance, platform: Platform): void {

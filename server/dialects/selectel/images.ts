@@ -4,9 +4,10 @@ import { Failure } from '#core/failure.ts';
 import { countImages, deleteImage, eachImage, getImageByReference, listImages } from '#core/images.ts';
 import type { Platform } from '#core/platform.ts';
 import { eachTagName } from '#core/repository-tags.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { addressOf, type ImagePath, type RepositoryPath } from './paths.ts';
-import { pageOf, queryOf, totalOf } from './query.ts';
+import { pageOf, totalOf } from './query.ts';
 import { sendArray } from './stream.ts';
 import { toImage } from './wire.ts';
 

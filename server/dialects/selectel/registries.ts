@@ -2,9 +2,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import type { Platform } from '#core/platform.ts';
 import { countRegistries, createRegistry, deleteRegistry, getRegistry, listRegistries } from '#core/registries.ts';
+import { fieldOf, isText } from '#http/body-fields.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
-import { fieldOf, isText } from './body.ts';
-import { pageOf, queryOf, sortOf } from './query.ts';
+import { pageOf, sortOf } from './query.ts';
 import { toRegistryV1, toRegistryV2 } from './wire.ts';
 
 export type RegistryPath = { Params: { id: string } };

@@ -4,10 +4,11 @@ import type { Page } from '#core/page.ts';
 import type { Platform } from '#core/platform.ts';
 import { countRepositories, getRepository, listRepositories, listRepositoryNames } from '#core/repositories.ts';
 import { deleteRepository } from '#core/repository-deletion.ts';
+import { fieldOf, isFlag, isTexts } from '#http/body-fields.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
-import { fieldOf, isFlag, isTexts } from './body.ts';
 import { addressOf, type RepositoryPath } from './paths.ts';
-import { pageOf, queryOf, sortOf, totalOf } from './query.ts';
+import { pageOf, sortOf, totalOf } from './query.ts';
 import type { RegistryPath } from './registries.ts';
 import { toCleanup, toRepository } from './wire.ts';
 

@@ -3,7 +3,7 @@
 import type { Expiry } from '#core/expiry.ts';
 import { Failure } from '#core/failure.ts';
 import type { Token, TokenMode } from '#core/token-rows.ts';
-import { fieldOf, isFlag, isText, isTexts } from './body.ts';
+import { fieldOf, isFlag, isText, isTexts } from '#http/body-fields.ts';
 import { toTime } from './wire.ts';
 
 /** Go's zero time, where there is no expiry: clients written in Go send it, and every decoder of times reads it. */

@@ -5,9 +5,9 @@ import { refreshToken, revokeToken } from '#core/token-changes.ts';
 import type { Token } from '#core/token-rows.ts';
 import { createToken, findTokenBySecret } from '#core/tokens.ts';
 import { baseUrlOf } from '#http/peer.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
 import type { Site } from '#http/site.ts';
-import { queryOf } from './query.ts';
 import { fromTtl, toDockerConfig, toTokenV1, ttls } from './token-wire.ts';
 
 type TokenPath = { Params: { token: string } };

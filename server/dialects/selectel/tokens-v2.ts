@@ -3,9 +3,10 @@ import type { Platform } from '#core/platform.ts';
 import { deleteToken, refreshToken, regenerateToken, revokeToken, updateToken } from '#core/token-changes.ts';
 import { countTokens, createToken, getToken, listTokens } from '#core/tokens.ts';
 import { baseUrlOf } from '#http/peer.ts';
+import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
 import type { Site } from '#http/site.ts';
-import { pageOf, queryOf, sortOf } from './query.ts';
+import { pageOf, sortOf } from './query.ts';
 import { fromNewToken, fromRenewal, fromTokenBody, toDockerConfig, toTokenV2 } from './token-wire.ts';
 
 type TokenPath = { Params: { id: string } };

@@ -1,4 +1,4 @@
-// Fields of JSON bodies. Unknown ones are ignored: real clients send extras.
+// Fields of the JSON bodies that dialects take. Unknown ones are ignored: real clients send extras.
 
 import { Failure } from '#core/failure.ts';
 
