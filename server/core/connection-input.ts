@@ -11,7 +11,8 @@ import type { ConnectionSecret } from './upstream.ts';
 export type ConnectionInput = SecretInput & {
   name: string;
   description?: string | undefined;
-  provider: string;
+  /** Several: what a surface's one word may stand for. The stored one stays, else it is the first that takes the host. */
+  provider: string | readonly Provider[];
   /** Unless given, the first host of `auths`, or where registries of the provider are. */
   url?: string | undefined;
   namespace?: string | undefined;
@@ -39,7 +40,7 @@ export function parseConnection(
   platform: Platform,
   input: ConnectionInput,
 ): ConnectionValues & { secret: ConnectionSecret | null } {
-  const provider = parseProvider(input.provider);
+  const provider = chooseProvider(input.provider, input.url);
   const { username, secret } = parseSecret(provider, input);
   const place = parsePlace(platform, provider, input.url || defaultUrlOf(provider, secret));
   requireHostAmong(secret, place);
@@ -66,7 +67,9 @@ export function changeConnection(
   current: Row,
   input: Partial<ConnectionInput>,
 ): { values: ConnectionValues; secret: ConnectionSecret | null | undefined } {
-  const provider = input.provider === undefined ? toStored(current.provider) : parseProvider(input.provider);
+  const stored = toStored(current.provider);
+  const provider =
+    input.provider === undefined ? stored : chooseProvider(input.provider, input.url || current.url, stored);
   const { username, secret } = changedSecret(provider, current, input);
   const url = input.url || (input.auths === undefined ? current.url : defaultUrlOf(provider, secret ?? null));
   const place =
@@ -136,6 +139,18 @@ const toStored = (provider: string) => providers.find((one) => one === provider)
 export function parseProvider(text: string): Provider {
   const provider = providers.find((one) => one === text);
   return provider ?? refuseConnection('provider', `must be one of ${providers.join(', ')}`);
+}
+
+function chooseProvider(
+  given: string | readonly Provider[],
+  url: string | undefined,
+  stored?: Provider | undefined,
+): Provider {
+  if (typeof given === 'string') return parseProvider(given);
+  const candidates = stored !== undefined && given.includes(stored) ? [stored, ...given] : given;
+  const host = url ? readPlace(url).host : undefined;
+  const fitting = candidates.find((one) => host !== undefined && (providerRules[one].host?.pattern.test(host) ?? true));
+  return fitting ?? candidates[0] ?? refuseConnection('provider', 'is missing');
 }
 
 function parseNames(text: string): { name: string; folded_name: string } {
