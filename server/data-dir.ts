@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Failure } from '#core/failure.ts';
+import type { Config } from './config.ts';
 
 /** Makes the data directory where it is missing. Throws `unavailable` with the one thing that is wrong. */
 export function prepareDataDir(path: string): void {
@@ -33,6 +34,18 @@ export function requireDataDir(path: string): void {
   } catch (error) {
     throw toFailure(path, error, 'be used');
   }
+}
+
+/** Opening makes what is missing, and an installation that was just made is in perfect order. Throws `unavailable`. */
+export function requireInstallation({ dataDir, databaseUrl }: Pick<Config, 'dataDir' | 'databaseUrl'>): void {
+  requireDataDir(dataDir);
+  const needed = databaseUrl === undefined ? ['lading.db', 'objects'] : ['objects'];
+  const missing = needed.find((name) => !existsSync(join(dataDir, name)));
+  if (missing === undefined) return;
+  throw new Failure(
+    'unavailable',
+    `There is no ${missing} in ${dataDir}: it is not the data directory of an installation.`,
+  );
 }
 
 const causes: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { bootstrap } from '#core/bootstrap.ts';
 import { hashSecret, newSecret } from '#core/ids.ts';
 import type { Platform } from '#core/platform.ts';
 import type { Config } from './config.ts';
-import { writePrivate } from './seal.ts';
+import { writePrivate } from './private-file.ts';
 
 /** What a first start has made. `keyFile` is where the made key is kept; undefined: the operator gave the key. */
 export type FirstStart = { registryName: string; secret: string; keyFile: string | undefined };

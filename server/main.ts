@@ -7,11 +7,13 @@ import { showConfig } from '#server/commands/config.ts';
 
 const usage = `Lading, a self-hosted container registry platform
 
-  lading serve      run the server
-  lading config     print the configuration in effect, secrets masked  [--json]
-  lading verify     compare rows with what is stored  [--deep] [--repair] [--json]
-  lading --version  print the version
-  lading --help     print this
+  lading serve              run the server
+  lading config             print the configuration in effect, secrets masked  [--json]
+  lading verify             compare rows with what is stored  [--deep] [--repair] [--json]
+  lading rotate-master-key  seal stored secrets with the first master key, while servers go on
+                            [--new-key] [--json]; docs/configuration.md has all steps
+  lading --version          print the version
+  lading --help             print this
 
 Configuration comes from LADING_* environment variables only: see docs/configuration.md.`;
 
@@ -21,6 +23,7 @@ const options = {
   json: { type: 'boolean' },
   deep: { type: 'boolean' },
   repair: { type: 'boolean' },
+  'new-key': { type: 'boolean' },
 } as const;
 
 type Flags = ReturnType<typeof parseCommandLine>['values'];
@@ -33,6 +36,11 @@ const commands: Readonly<Record<string, Command>> = {
   verify: {
     flags: ['deep', 'repair', 'json'],
     run: async (flags) => (await import('#server/commands/verify.ts')).verifyInstallation(process.env, flags),
+  },
+  'rotate-master-key': {
+    flags: ['new-key', 'json'],
+    run: async ({ 'new-key': newKey, json }) =>
+      (await import('#server/commands/rotate-master-key.ts')).rotateKeys(process.env, { newKey, json }),
   },
 };
 

@@ -25,10 +25,17 @@ export async function openPlatform(config: Config, log: Log, secrets: Secrets): 
   }
 }
 
-/** For commands that look at rows and objects only: no region is made, no secret opened and no key needed. */
-export function openForInspection(config: Config, log: Log): Promise<Installation> {
-  return openAdapters(config, log, { seal: refuseSecrets, open: refuseSecrets });
+/** For commands that work beside servers: no region is made, and without `secrets` none is opened and no key needed. */
+export function openForInspection(config: Config, log: Log, secrets: Secrets = noSecrets): Promise<Installation> {
+  return openAdapters(config, log, secrets);
 }
+
+const noSecrets: Secrets = {
+  seal: refuseSecrets,
+  open: refuseSecrets,
+  keyIds: refuseSecrets,
+  prefixOf: refuseSecrets,
+};
 
 function refuseSecrets(): never {
   throw new Error('This command opens no secrets.');

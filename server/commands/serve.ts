@@ -6,8 +6,9 @@ import type { FastifyInstance } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
 import { putBackAbandonedOperations } from '#core/operation-runs.ts';
-import type { Log } from '#core/platform.ts';
+import type { Log, Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
+import { requireMasterKeys } from '#core/sealed-rows.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
 import { startJobs } from '#jobs/jobs.ts';
 import { type AppOptions, buildApp } from '#server/app.ts';
@@ -18,7 +19,7 @@ import { ensureFirstKey, type FirstStart } from '#server/first-key.ts';
 import { openLog } from '#server/log.ts';
 import { type Installation, openPlatform } from '#server/open-platform.ts';
 import { openSecrets } from '#server/seal.ts';
-import { takeServeLock } from '#server/serve-lock.ts';
+import { type ServeLock, takeServeLock } from '#server/serve-lock.ts';
 import { awaitStopSignal } from '#server/stop-signal.ts';
 import { printFaults } from './config.ts';
 import { welcomeText } from './welcome.ts';
@@ -39,7 +40,7 @@ export async function serve(environment: Environment): Promise<number> {
     surviveSmallFaults(log);
     const installation = await openPlatform(config, log, openSecrets(config, config.dataDir));
     try {
-      await run({ config, installation, tls, log, stopSignal });
+      await run({ config, installation, lock, tls, log, stopSignal });
     } finally {
       await installation.close();
     }
@@ -58,15 +59,15 @@ function surviveSmallFaults(log: Log): void {
 type Run = {
   config: Config;
   installation: Installation;
+  lock: ServeLock;
   tls: AppOptions['tls'];
   log: Log;
   stopSignal: Promise<NodeJS.Signals>;
 };
 
-async function run({ config, installation, tls, log, stopSignal }: Run): Promise<void> {
+async function run({ config, installation, lock, tls, log, stopSignal }: Run): Promise<void> {
   const { platform, database } = installation;
-  // Opens the sealed keys: a master key that is missing stops the start and not the first `docker login`.
-  await listSigningKeys(platform);
+  await openSealed(platform, lock);
   if (database.engine === 'sqlite') {
     await doomAbandonedWriters(platform);
     await putBackAbandonedOperations(platform);
@@ -88,6 +89,14 @@ async function run({ config, installation, tls, log, stopSignal }: Run): Promise
   await Promise.all([drain(app, log), Promise.race([jobs.stop(), delay(drainMs, undefined, { ref: false })])]);
   await flushRefusedSignIns(platform, { all: true });
   log.info({}, 'stopped');
+}
+
+/** A master key that is missing or wrong stops the start, and not the first `docker login` or pull from elsewhere. */
+async function openSealed(platform: Platform, lock: ServeLock): Promise<void> {
+  await requireMasterKeys(platform);
+  // Makes the first of these keys, and with it the master key where none is configured.
+  await listSigningKeys(platform);
+  lock.describe({ masterKeyIds: platform.secrets.keyIds() });
 }
 
 /** Ends what listens and what is idle at once, what works when it is done, and what is still there after a while. */

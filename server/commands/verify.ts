@@ -1,9 +1,6 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { Failure } from '#core/failure.ts';
 import { type Checked, type Finding, verify } from '#core/verify.ts';
-import { type Config, type Environment, readConfig } from '#server/config.ts';
-import { requireDataDir } from '#server/data-dir.ts';
+import { type Environment, readConfig } from '#server/config.ts';
+import { requireInstallation } from '#server/data-dir.ts';
 import { openLog } from '#server/log.ts';
 import { openForInspection } from '#server/open-platform.ts';
 import { printFaults } from './config.ts';
@@ -27,18 +24,6 @@ export async function verifyInstallation(environment: Environment, flags: Verify
     await close();
   }
   return findings.length > 0 ? 1 : 0;
-}
-
-/** Opening makes what is missing, and an installation that was just made is in perfect order. */
-function requireInstallation({ dataDir, databaseUrl }: Config): void {
-  requireDataDir(dataDir);
-  const needed = databaseUrl === undefined ? ['lading.db', 'objects'] : ['objects'];
-  const missing = needed.find((name) => !existsSync(join(dataDir, name)));
-  if (missing === undefined) return;
-  throw new Failure(
-    'unavailable',
-    `There is no ${missing} in ${dataDir}: it is not the data directory of an installation.`,
-  );
 }
 
 function toReport(checked: Checked, findings: readonly Finding[], { deep, repair }: VerifyFlags): string {

@@ -6,6 +6,7 @@ import { isUuid } from './names.ts';
 import { isStorable } from './page.ts';
 import type { Platform } from './platform.ts';
 import type { ClusterRow } from './schema.ts';
+import { sealContext, sealedIn } from './sealed-columns.ts';
 
 export type Cluster = {
   id: string;
@@ -33,10 +34,10 @@ export function toCluster(row: Selectable<ClusterRow>): Cluster {
 }
 
 export const sealCredentials = ({ secrets }: Platform, id: string, credentials: ClusterCredentials): string =>
-  secrets.seal(JSON.stringify(credentials), `clusters/${id}`);
+  secrets.seal(JSON.stringify(credentials), sealContext(sealedIn.clusters, id));
 
 const openCredentials = ({ secrets }: Platform, row: Selectable<ClusterRow>): ClusterCredentials =>
-  JSON.parse(secrets.open(row.sealed_credentials, `clusters/${row.id}`));
+  JSON.parse(secrets.open(row.sealed_credentials, sealContext(sealedIn.clusters, row.id)));
 
 /** What a worker or a test needs to reach the cluster. */
 export function toAccess(platform: Platform, row: Selectable<ClusterRow>): ClusterAccess {

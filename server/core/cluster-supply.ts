@@ -20,6 +20,7 @@ import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 import { endPullTokens, makePullToken, type PullToken } from './pull-tokens.ts';
 import type { ClusterRow } from './schema.ts';
+import { sealContext, sealedIn } from './sealed-columns.ts';
 import { transact } from './transact.ts';
 
 const checkEveryMs = 60 * 60_000;
@@ -113,7 +114,7 @@ async function currentToken(platform: Platform, claimed: ClaimedIntegration) {
   return { secret: platform.secrets.open(sealed, contextOf(claimed)), renewAt };
 }
 
-const contextOf = ({ id }: ClaimedIntegration) => `cluster_integrations/${id}`;
+const contextOf = ({ id }: ClaimedIntegration) => sealContext(sealedIn.integrations, id);
 
 async function write(platform: Platform, work: Work, registry: Registry, token: Omit<PullToken, 'id'>): Promise<void> {
   const { claimed, cluster, access } = work;

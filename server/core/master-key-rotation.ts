@@ -1,7 +1,7 @@
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 import { nameOf, type SealedColumn, sealedColumns } from './sealed-columns.ts';
-import { countOutdated, listOutdated, requireMasterKeys, reseal, type SealedRow } from './sealed-rows.ts';
+import { countOutdated, listOutdated, type Outcome, requireMasterKeys, reseal, type SealedRow } from './sealed-rows.ts';
 
 export type Rotation = {
   /** The key that everything is sealed with in the end. */
@@ -14,6 +14,8 @@ export type Rotation = {
   left: number;
 };
 
+type Report = (state: Rotation) => void | Promise<void>;
+
 /** Rows at a time: as many as may wait together for one sync, or use a connection each. */
 const batch = 20;
 /** What servers seal with an old key meanwhile is found by another pass; one that never ends must be told of instead. */
@@ -24,15 +26,15 @@ const passesMax = 3;
  * only if the row is still as it was read: no lock is held, a change made meanwhile wins, and what a crash leaves is what
  * the next run finds. Throws `unavailable` before it changes anything if a key is missing or wrong.
  */
-export async function rotateMasterKey(platform: Platform, report: (done: Rotation) => void): Promise<Rotation> {
+export async function rotateMasterKey(platform: Platform, report: Report): Promise<Rotation> {
   const [keyId] = platform.secrets.keyIds();
-  if (keyId === undefined) throw new Failure('unavailable', 'There is no master key, so nothing can be sealed with it.');
+  if (keyId === undefined)
+    throw new Failure('unavailable', 'There is no master key that anything could be sealed with.');
   await requireMasterKeys(platform);
   const found = await countLeft(platform);
   let state: Rotation = { keyId, found, resealed: 0, unreadable: [], left: found };
   for (let pass = 1; pass <= passesMax && state.left > state.unreadable.length; pass++) {
-    const before = { ...state, unreadable: [] };
-    state = await runPass(platform, before, report);
+    state = await runPass(platform, { ...state, unreadable: [] }, report);
     state = { ...state, left: await countLeft(platform) };
   }
   return state;
@@ -44,26 +46,34 @@ async function countLeft(platform: Platform): Promise<number> {
   return left;
 }
 
-async function runPass(platform: Platform, before: Rotation, report: (done: Rotation) => void): Promise<Rotation> {
+async function runPass(platform: Platform, before: Rotation, report: Report): Promise<Rotation> {
   let state = before;
   for (const column of sealedColumns) {
-    for (let after = ''; ; ) {
-      const rows = await listOutdated(platform, column, after, batch);
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      after = last.key;
-      const outcomes = await Promise.all(rows.map((row) => resealRow(platform, column, row)));
+    let rows = await listOutdated(platform, column, '', batch);
+    while (rows.length > 0) {
+      const outcomes = await Promise.all(rows.map((row) => reseal(platform, column, row)));
       state = add(state, column, rows, outcomes);
-      report(state);
+      await report(state);
+      rows = await listOutdated(platform, column, rows.at(-1)?.key ?? '', batch);
     }
   }
   return state;
 }
 
-type Outcome = 'resealed' | 'changed' | 'unreadable';
-
-async function resealRow(platform: Platform, column: SealedColumn, row: SealedRow): Promise<Outcome> {
-  const fresh = openAndSeal(platform, column, row);
-  if (fresh === undefined) return 'unreadable';
-  return (await replaceSealed(platform, column, row, fresh)) ? 'resealed' : 'changed';
+function add(
+  state: Rotation,
+  column: SealedColumn,
+  rows: readonly SealedRow[],
+  outcomes: readonly Outcome[],
+): Rotation {
+  const unreadable = rows
+    .filter((_, i) => outcomes[i] === 'unreadable')
+    .map(({ key }) => ({ column: nameOf(column), key }));
+  const resealed = outcomes.filter((outcome) => outcome === 'resealed').length;
+  return {
+    ...state,
+    resealed: state.resealed + resealed,
+    unreadable: [...state.unreadable, ...unreadable],
+    left: Math.max(0, state.left - resealed),
+  };
 }

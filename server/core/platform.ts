@@ -56,6 +56,10 @@ export type BlobStore = {
 export type Secrets = {
   seal(plaintext: string, context: string): string;
   open(sealed: string, context: string): string;
+  /** The keys that open, the one that seals first. None while there is no key because nothing was ever sealed. */
+  keyIds(): readonly string[];
+  /** How everything begins that is sealed with this key. */
+  prefixOf(keyId: string): string;
 };
 
 export type Log = {

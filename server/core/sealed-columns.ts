@@ -11,14 +11,16 @@ export type SealedColumn = {
   suffix: string;
 };
 
-export const sealedColumns = [
-  { table: 'signing_keys', key: 'id', column: 'sealed_private_jwk', suffix: '' },
-  { table: 'clusters', key: 'id', column: 'sealed_credentials', suffix: '' },
-  { table: 'cluster_integrations', key: 'id', column: 'sealed_token', suffix: '' },
-  { table: 'connections', key: 'id', column: 'sealed_secret', suffix: '' },
-  { table: 'connections', key: 'id', column: 'sealed_replacement', suffix: '/replacement' },
-  { table: 'project_pull_tokens', key: 'project_id', column: 'sealed_token', suffix: '' },
-] as const satisfies readonly SealedColumn[];
+export const sealedIn = {
+  signingKeys: { table: 'signing_keys', key: 'id', column: 'sealed_private_jwk', suffix: '' },
+  clusters: { table: 'clusters', key: 'id', column: 'sealed_credentials', suffix: '' },
+  integrations: { table: 'cluster_integrations', key: 'id', column: 'sealed_token', suffix: '' },
+  connections: { table: 'connections', key: 'id', column: 'sealed_secret', suffix: '' },
+  replacements: { table: 'connections', key: 'id', column: 'sealed_replacement', suffix: '/replacement' },
+  pullTokens: { table: 'project_pull_tokens', key: 'project_id', column: 'sealed_token', suffix: '' },
+} as const satisfies Readonly<Record<string, SealedColumn>>;
+
+export const sealedColumns: readonly SealedColumn[] = Object.values(sealedIn);
 
 /** What the value in this column of the row with this key is bound to. */
 export function sealContext({ table, suffix }: SealedColumn, key: string): string {

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
+import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 import { type SealedColumn, sealContext, sealedColumns } from './sealed-columns.ts';
 
@@ -36,18 +37,26 @@ function outdated(platform: Platform, column: SealedColumn): RawBuilder<boolean>
   return sql<boolean>`not ${sealedWith(platform, column, first)}`;
 }
 
-/**
- * Seals the value anew, with the first key. A row that has changed since it was read keeps its change, which a server has
- * sealed. Answers whether it was written; throws `unavailable` for what does not open.
- */
-export async function reseal(platform: Platform, column: SealedColumn, { key, sealed }: SealedRow): Promise<boolean> {
-  const { db, secrets } = platform;
-  const context = sealContext(column, key);
-  const fresh = secrets.seal(secrets.open(sealed, context), context);
+/** `changed`: meanwhile, by a server, which has sealed it with a key of its own choice; or the row is gone. */
+export type Outcome = 'resealed' | 'changed' | 'unreadable';
+
+/** Seals the value anew, with the first key, unless the row has changed since it was read. */
+export async function reseal(platform: Platform, column: SealedColumn, row: SealedRow): Promise<Outcome> {
+  const fresh = openAndSeal(platform, sealContext(column, row.key), row.sealed);
+  if (fresh === undefined) return 'unreadable';
   const value = sql.ref(column.column);
   const { numAffectedRows } = await sql`update ${sql.table(column.table)} set ${value} = ${fresh}
-    where ${sql.ref(column.key)} = ${key} and ${value} = ${sealed}`.execute(db);
-  return numAffectedRows === 1n;
+    where ${sql.ref(column.key)} = ${row.key} and ${value} = ${row.sealed}`.execute(platform.db);
+  return numAffectedRows === 1n ? 'resealed' : 'changed';
+}
+
+function openAndSeal({ secrets }: Platform, context: string, sealed: string): string | undefined {
+  try {
+    return secrets.seal(secrets.open(sealed, context), context);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
 }
 
 /** One damaged row must not keep a server from starting. */

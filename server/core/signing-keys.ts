@@ -2,6 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, typ
 import type { Selectable } from 'kysely';
 import type { Platform } from './platform.ts';
 import type { SigningKeyRow } from './schema.ts';
+import { sealContext, sealedIn } from './sealed-columns.ts';
 import { transact } from './transact.ts';
 
 /** The public half as JWKS publishes it (RFC 7517). */
@@ -101,7 +102,7 @@ function rotateKeys(platform: Platform): Promise<Selectable<SigningKeyRow>[]> {
     const row = {
       id: made.id,
       public_jwk: JSON.stringify(made.publicJwk),
-      sealed_private_jwk: secrets.seal(JSON.stringify(made.privateJwk), sealContext(made.id)),
+      sealed_private_jwk: secrets.seal(JSON.stringify(made.privateJwk), contextOf(made.id)),
       created_at: now(),
     };
     await db.insertInto('signing_keys').values(row).execute();
@@ -111,10 +112,7 @@ function rotateKeys(platform: Platform): Promise<Selectable<SigningKeyRow>[]> {
   });
 }
 
-/** What a sealed private half is bound to; resealing under a new master key needs it too. */
-export function sealContext(id: string): string {
-  return `signing_keys/${id}`;
-}
+const contextOf = (id: string) => sealContext(sealedIn.signingKeys, id);
 
 function makeKey(): { id: string; publicJwk: PublicJwk; privateJwk: object } {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -131,7 +129,7 @@ function thumbprint({ crv, kty, x, y }: PublicJwk): string {
 
 function openKey({ secrets }: Platform, row: Selectable<SigningKeyRow>): SigningKey {
   const publicJwk: PublicJwk = JSON.parse(row.public_jwk);
-  const privateJwk = JSON.parse(secrets.open(row.sealed_private_jwk, sealContext(row.id)));
+  const privateJwk = JSON.parse(secrets.open(row.sealed_private_jwk, contextOf(row.id)));
   return {
     id: row.id,
     createdAt: row.created_at,

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { newId } from '#core/ids.ts';
+import { openDatabase } from '#database/open-database.ts';
+import { parseMasterKeys } from '#server/config-values.ts';
+import { secretsOf } from '#server/seal.ts';
+import { makeTestDirectory, memoryDirectory, type Scope } from '#test/database.ts';
+import { watch } from '#test/servers/child.ts';
+import { LADING, type Lading, startLading } from '#test/servers/lading.ts';
+
+// The real `bin/lading` beside a real server, on SQLite two processes on one file.
+
+const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
+
+const key = `ldg_test_${randomBytes(24).toString('hex')}`;
+
+async function start(t: Scope, dataDir: string, masterKey = ''): Promise<Lading> {
+  const lading = await startLading({ dataDir, key, env: { LADING_MASTER_KEY: masterKey } });
+  t.after(() => lading.kill9());
+  return lading;
+}
+
+async function killAtFirstLine({ env }: Lading): Promise<void> {
+  const child = spawn(LADING, ['rotate-master-key'], { env, stdio: ['ignore', 'inherit', 'pipe'] });
+  const [line] = await once(child.stderr, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.match(String(line), /^1\d{3} of 10001 sealed anew \(1\d %\)$/m);
+}
+
+async function run(lading: Lading, ...flags: string[]) {
+  const args = ['rotate-master-key', ...flags];
+  const child = watch(spawn(LADING, args, { env: lading.env, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
+  return { code: await child.exited, output: child.output() };
+}
+
+/** The one sentence of a start that is refused. */
+async function refusal({ env }: Lading, masterKey = ''): Promise<string> {
+  const environment = { ...env, LADING_MASTER_KEY: masterKey };
+  const child = watch(spawn(LADING, ['serve'], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
+  assert.equal(await child.exited, 2, child.output());
+  return child.output().trimEnd();
+}
+
+async function seedConnections({ dataDir, env }: Lading, masterKey: string, count: number): Promise<void> {
+  const { db, close } = await openDatabase({ dataDir, url: env.LADING_DATABASE_URL });
+  const { id: team_id } = await db.selectFrom('teams').select('id').executeTakeFirstOrThrow();
+  const secrets = secretsOf(parseMasterKeys(masterKey));
+  const texts = {
+    description: '',
+    provider: 'oci',
+    url: 'https://r.test',
+    host: 'r.test',
+    namespace: '',
+    username: 'u',
+  };
+  const numbers = { is_restricted: 0, version: 1, test_due_at: 9e15, created_at: 0, updated_at: 0 };
+  for (let start = 0; start < count; start += 500) {
+    const rows = Array.from({ length: Math.min(500, count - start) }, () => {
+      const id = newId();
+      const sealed_secret = secrets.seal('{}', `connections/${id}`);
+      return {
+        id,
+        team_id,
+        name: id,
+        folded_name: id,
+        slug: id,
+        ...texts,
+        ...numbers,
+        sealed_secret,
+        status: 'untested' as const,
+      };
+    });
+    await db.insertInto('connections').values(rows).execute();
+  }
+  await close();
+}
+
+/** Asks for access tokens, which a stored secret signs, and pushes, until it is told to stop. */
+async function work({ url }: Lading, signal: AbortSignal): Promise<number> {
+  const headers = { authorization: `Basic ${Buffer.from(`owner:${key}`).toString('base64')}` };
+  let done = 0;
+  while (!signal.aborted) {
+    const pushed = await fetch(`${url}/v2/default/app/blobs/uploads/`, { method: 'POST', headers });
+    const token = await fetch(`${url}/token?service=lading&scope=repository:default/app:pull`, { headers });
+    assert.deepEqual([pushed.status, token.status], [202, 200], await token.text());
+    done++;
+  }
+  return done;
+}
+
+test('keys are rotated while a server works, through a kill, and then the old one can go', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const [old, fresh] = [newKey('2025'), newKey('2026')];
+  const first = await start(t, dataDir, old);
+  await seedConnections(first, old, 10_000);
+  assert.equal(await first.stop(), 0);
+
+  const both = await start(t, dataDir, `${fresh},${old}`);
+  const stopping = new AbortController();
+  const working = work(both, stopping.signal);
+  await killAtFirstLine(both);
+  const { code, output } = await run(both, '--json');
+  stopping.abort();
+  assert.ok((await working) > 0);
+  assert.equal(code, 0, output);
+  const { found, resealed, ...rest } = JSON.parse(output.slice(output.indexOf('{')));
+  assert.deepEqual(rest, { keyId: '2026', unreadable: [], left: 0, removable: ['2025'] });
+  assert.ok(found < 10_000, `the killed one had left ${found}`);
+  assert.equal(resealed, found);
+
+  const again = await run(both);
+  assert.deepEqual(
+    [again.code, /^Nothing to do.*2026\.\nNext: .*take out 2025/m.test(again.output)],
+    [0, true],
+    again.output,
+  );
+  assert.equal(await both.stop(), 0);
+  assert.match(await refusal(both, old), /^lading: .*master key "2026", which is not configured/);
+  assert.match(await refusal(both, newKey('2026')), /^lading: .*"2026", and does not open with it/);
+  const last = await start(t, dataDir, fresh);
+  const aborted = new AbortController();
+  const tokens = work(last, aborted.signal);
+  aborted.abort();
+  assert.equal(await tokens, 1);
+});
+
+test('the made key is replaced by a new one in its file, and never used before the server has it', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const path = join(dataDir, 'master-key');
+  const first = await start(t, dataDir);
+  const added = await run(first, '--new-key', '--json');
+  assert.equal(added.code, 0, added.output);
+  const { newKeyId, oldKeyId } = JSON.parse(added.output);
+  assert.match(readFileSync(path, 'utf8'), new RegExp(`^${newKeyId}:\\S+\n${oldKeyId}:\\S+\n$`));
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+
+  const tooEarly = await run(first);
+  assert.equal(tooEarly.code, 2, tooEarly.output);
+  assert.match(tooEarly.output, new RegExp(`process ${first.child.pid}, started .* "${newKeyId}" .*Restart it`));
+  const twice = await run(first, '--new-key');
+  assert.deepEqual([twice.code, /holds 2 keys already/.test(twice.output)], [2, true], twice.output);
+  assert.equal(await first.stop(), 0);
+
+  const second = await start(t, dataDir);
+  const { code, output } = await run(second);
+  assert.equal(code, 0, output);
+  assert.match(
+    output,
+    new RegExp(`1 of 1 stored secrets .* ${newKeyId}; 0 are left\\.\nNext: .* take out ${oldKeyId}`),
+  );
+  assert.equal(await second.stop(), 0);
+  writeFileSync(path, `${readFileSync(path, 'utf8').split('\n')[0]}\n`);
+  await start(t, dataDir);
+});
+
+test('a start without the key that was lost is refused by its id, and makes no other', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const lading = await start(t, dataDir);
+  const path = join(dataDir, 'master-key');
+  const [id] = readFileSync(path, 'utf8').split(':');
+  assert.equal(await lading.stop(), 0);
+  renameSync(path, `${path}.away`);
+  assert.match(await refusal(lading), new RegExp(`^lading: .*master key "${id}", which is not configured`));
+  assert.equal(existsSync(path), false);
+  const { code, output } = await run(lading);
+  assert.deepEqual([code, /^lading: There is no master key/.test(output)], [2, true], output);
+});
+
+test('configured keys are the operator’s: no new one is made, and nothing is made where nothing is', async (t) => {
+  const lading = await start(t, makeTestDirectory(t, memoryDirectory), newKey('mine'));
+  const { code, output } = await run(lading, '--new-key');
+  assert.deepEqual([code, /^lading: The master keys are configured/.test(output)], [2, true], output);
+  await lading.kill9();
+  rmSync(join(lading.dataDir, 'objects'), { recursive: true });
+  const gone = await run(lading);
+  assert.deepEqual([gone.code, /not the data directory of an installation/.test(gone.output)], [2, true], gone.output);
+});
