@@ -23,6 +23,8 @@ import { bindOci } from '#oci/bind.ts';
 import { ociErrorWriter } from '#oci/errors.ts';
 import { bindQuickPulls } from '#oci/quick-pull.ts';
 import { bindToken } from '#oci/token-endpoint.ts';
+import { writePaperspaceError } from '#paperspace/errors.ts';
+import { bindPaperspace } from '#paperspace/routes.ts';
 import { writeSelectelError } from '#selectel/errors.ts';
 import { joinRepositoryName } from '#selectel/paths.ts';
 import { bindSelectel } from '#selectel/routes.ts';
@@ -53,6 +55,12 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
       prefixes: ['/selectel', '/api/v1', '/api/v2'],
       bind: (app) => bindSelectel(app, platform, site),
       writeError: writeSelectelError,
+    },
+    {
+      name: 'paperspace',
+      prefixes: ['/paperspace', '/paperspace-apisio', '/v1/container-registries'],
+      bind: (app) => bindPaperspace(app, platform),
+      writeError: writePaperspaceError,
     },
   ];
 }

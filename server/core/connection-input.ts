@@ -20,6 +20,9 @@ export type ConnectionInput = SecretInput & {
   tokenHost?: string | null | undefined;
 };
 
+/** What is not given stays as it is. */
+export type ConnectionInputChange = { [Field in keyof ConnectionInput]?: ConnectionInput[Field] | undefined };
+
 /** The columns that an input decides. */
 export type ConnectionValues = Pick<
   Row,
@@ -65,7 +68,7 @@ export function parseConnection(
 export function changeConnection(
   platform: Platform,
   current: Row,
-  input: Partial<ConnectionInput>,
+  input: ConnectionInputChange,
 ): { values: ConnectionValues; secret: ConnectionSecret | null | undefined } {
   const stored = toStored(current.provider);
   const provider =
@@ -110,7 +113,7 @@ function requireSamePlace(current: Row, values: ConnectionValues): void {
 function changedSecret(
   provider: Provider,
   current: Row,
-  input: Partial<ConnectionInput>,
+  input: ConnectionInputChange,
 ): { username: string; secret: ConnectionSecret | null | undefined } {
   if (bringsSecret(input)) {
     const username = input.username ?? (input.auths === undefined ? current.username : undefined);

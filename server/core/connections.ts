@@ -6,6 +6,7 @@ import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import {
   type ConnectionInput,
+  type ConnectionInputChange,
   changeConnection,
   leadsElsewhere,
   parseConnection,
@@ -167,7 +168,7 @@ export async function getConnection(
   return toSeen(actor, row, (await readProjects(platform, [row.id])).get(row.id));
 }
 
-export type ConnectionChange = Partial<ConnectionInput> & {
+export type ConnectionChange = ConnectionInputChange & {
   connection: string;
   projects?: readonly string[] | null | undefined;
   /** Id of a project: it must be the only one that may use the connection. */

@@ -31,13 +31,18 @@ const badCursor = () =>
     fields: { '/cursor': 'not a cursor of this server' },
   });
 
-/** A page size from a query; above the maximum it is lowered to it. Throws `invalid` naming what is allowed. */
+type Limit = { name?: string; fallback: number; max: number; min?: number; isMaxStrict?: boolean };
+
+/**
+ * A page size from a query; above the maximum it is lowered to it, or refused where that is strict. Throws `invalid`
+ * naming what is allowed.
+ */
 export function parseLimit(
   text: string | undefined,
-  { name = 'limit', fallback, max, min = 1 }: { name?: string; fallback: number; max: number; min?: number },
+  { name = 'limit', fallback, max, min = 1, isMaxStrict = false }: Limit,
 ): number {
   if (text === undefined || text === '') return fallback;
-  if (!/^[0-9]+$/.test(text) || Number(text) < min) {
+  if (!/^[0-9]+$/.test(text) || Number(text) < min || (isMaxStrict && Number(text) > max)) {
     throw new Failure('invalid', `${name} is a whole number from ${min} to ${max}.`, {
       about: 'page',
       fields: { [`/${name}`]: `a whole number from ${min} to ${max}` },
