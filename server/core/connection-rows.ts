@@ -62,7 +62,7 @@ export function toConnection(row: Row, projectIds: readonly string[]): Connectio
   };
 }
 
-function toProvider(stored: string): Provider {
+export function toProvider(stored: string): Provider {
   const provider = providers.find((one) => one === stored);
   if (!provider) throw new Error(`A connection has the provider ${stored}, which is none.`);
   return provider;
@@ -72,6 +72,9 @@ export const toTarget = ({ id, slug }: { id: string; slug: string }) => ({ kind:
 
 export const connectionUnknown = (ref: string): Failure =>
   new Failure('not_found', `There is no connection ${JSON.stringify(ref.slice(0, 80))}.`, { about: 'connection' });
+
+export const changedMeanwhile = (): Failure =>
+  new Failure('conflict', 'The connection was changed while it was tested. Test it again.', { about: 'connection' });
 
 /**
  * The team's connections that the actor sees: those of the whole team, and those of its projects. `projectId`: only what

@@ -1,5 +1,7 @@
 import type { Hash } from 'node:crypto';
 import type { Actor } from './actors.ts';
+import { type CheckTurns, newCheckTurns } from './check-turns.ts';
+import type { ConnectionTest } from './connection-test-rows.ts';
 import type { DigestAlgorithm } from './digest.ts';
 import type { RefusedSignIns } from './refused-sign-ins.ts';
 import type { SigningKeyCache } from './signing-keys.ts';
@@ -16,6 +18,11 @@ export type LocalState = {
   signingKeys: SigningKeyCache;
   /** Not yet written to the audit log. */
   refusedSignIns: Map<string, RefusedSignIns>;
+  checkTurns: CheckTurns;
+  /** Tests of connections that others may wait for too, by what is tested. */
+  runningTests: Map<string, Promise<ConnectionTest>>;
+  /** Whose connection was last tested on schedule: the next one is another team's. */
+  lastTestedTeam: string;
 };
 
 export type ActorCache = {
@@ -34,5 +41,8 @@ export function newLocalState(): LocalState {
     uploadHashes: new Map(),
     signingKeys: { keys: [], readAt: 0, reading: undefined },
     refusedSignIns: new Map(),
+    checkTurns: newCheckTurns(),
+    runningTests: new Map(),
+    lastTestedTeam: '',
   };
 }

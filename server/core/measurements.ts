@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import type { Platform } from './platform.ts';
+import type { ConnectionRow } from './schema.ts';
 
-/** What an operator watches. All of it is counted in tables that stay small however much is stored. */
+/** What an operator watches, counted in tables that stay small however many bytes are stored. */
 export type Measurements = {
   registries: number;
   /** Sum of the sizes of all registries; bytes that two share count twice. */
@@ -12,9 +13,11 @@ export type Measurements = {
   operationsRunning: number;
   /** Objects that nothing needs and that are not removed yet. */
   removalsWaiting: number;
+  /** By how their last test went. */
+  connections: Readonly<Record<ConnectionRow['status'], number>>;
 };
 
-export async function measure({ db }: Platform): Promise<Measurements> {
+export async function measure({ db, scans }: Platform): Promise<Measurements> {
   const registries = await db
     .selectFrom('registries')
     .select(({ fn }) => [fn.countAll().as('count'), fn.sum('size').as('size'), fn.sum('reserved').as('reserved')])
@@ -31,6 +34,9 @@ export async function measure({ db }: Platform): Promise<Measurements> {
     .select(count)
     .where('state', '=', sql.lit<'doomed'>('doomed'))
     .executeTakeFirstOrThrow();
+  // A team may have ten thousand of these.
+  const connections = await scans.selectFrom('connections').select(['status', count]).groupBy('status').execute();
+  const connectionsOf = (status: string) => Number(connections.find((row) => row.status === status)?.count ?? 0);
   const operationsIn = (state: string) => Number(operations.find((row) => row.state === state)?.count ?? 0);
   return {
     registries: Number(registries.count),
@@ -40,6 +46,11 @@ export async function measure({ db }: Platform): Promise<Measurements> {
     operationsQueued: operationsIn('queued'),
     operationsRunning: operationsIn('running'),
     removalsWaiting: Number(removals.count),
+    connections: {
+      untested: connectionsOf('untested'),
+      passed: connectionsOf('passed'),
+      failed: connectionsOf('failed'),
+    },
   };
 }
 

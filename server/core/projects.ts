@@ -76,6 +76,26 @@ export async function listProjects(
 const byId = { sql: sql.ref('id'), type: 'text', of: (row: Selectable<ProjectRow>) => row.id } as const;
 const byName = { sql: sql.ref('name'), type: 'text', of: (row: Selectable<ProjectRow>) => row.name } as const;
 
+/** Only the name: the slug is in paths that others have noted. Throws `not_found`, `denied`, `invalid`. */
+export async function updateProject(
+  platform: Platform,
+  actor: Actor,
+  input: { project: string; name?: string | undefined; expect?: ((current: Project) => void) | undefined },
+): Promise<Project> {
+  requirePermission(actor, 'projects:write');
+  return transact(platform, async (platform) => {
+    const found = await findProject(platform, actor, input.project);
+    if (!found || !(await lockProject(platform, found.id))) throw projectUnknown(input.project);
+    const current = (await findProject(platform, actor, found.id)) ?? found;
+    input.expect?.(current);
+    const name = input.name === undefined ? current.name : parseDisplayName(input.name, 'project');
+    if (name === current.name) return current;
+    await platform.db.updateTable('projects').set({ name }).where('id', '=', current.id).execute();
+    await recordAudit(platform, actor, { action: 'project.update', target: toTarget(current), detail: { name } });
+    return { ...current, name };
+  });
+}
+
 /** By id or slug. Another team's and those the actor is not bound to are not found, in the same words. */
 export async function getProject(platform: Platform, actor: Actor, ref: string): Promise<Project> {
   requirePermission(actor, 'projects:read');
@@ -157,6 +177,6 @@ export function isProject(ref: string) {
 
 export const toTarget = ({ id, slug }: Project) => ({ kind: 'project', id, name: slug });
 
-function toProject(row: Selectable<ProjectRow>): Project {
+export function toProject(row: Selectable<ProjectRow>): Project {
   return { id: row.id, teamId: row.team_id, name: row.name, slug: row.slug, createdAt: row.created_at };
 }

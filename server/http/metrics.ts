@@ -26,11 +26,18 @@ export function bindMetrics(app: FastifyInstance, platform: Platform, options: M
   collectDefaultMetrics({ register: registry, prefix: 'lading_' });
   options.ends.push(countRequests(platform, registry, options.nameSurface));
   const gauges = newGauges(registry);
+  const connections = new Gauge({
+    name: 'lading_connections',
+    help: 'Connections to other registries, by how their last test went.',
+    labelNames: ['status'],
+    registers: [registry],
+  });
 
   app.get('/metrics', { config: { isProbe: true } }, async (request, reply) => {
     requireReader(request, options);
     const measured = await measure(platform);
     for (const [key, gauge] of gauges) gauge.set(measured[key]);
+    for (const [status, n] of Object.entries(measured.connections)) connections.set({ status }, n);
     return reply
       .header('cache-control', 'no-store')
       .type(registry.contentType)
@@ -38,7 +45,7 @@ export function bindMetrics(app: FastifyInstance, platform: Platform, options: M
   });
 }
 
-function newGauges(registry: Registry): ReadonlyMap<keyof Measurements, Gauge> {
+function newGauges(registry: Registry): ReadonlyMap<Exclude<keyof Measurements, 'connections'>, Gauge> {
   const newGauge = (name: string, help: string) => new Gauge({ name: `lading_${name}`, help, registers: [registry] });
   return new Map([
     ['registries', newGauge('registries', 'Registries, those being deleted among them.')],

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { removeOldAuditEvents } from '#core/audit-events.ts';
 import { supplyNextCluster } from '#core/cluster-supply.ts';
+import { testNextConnection } from '#core/connection-schedule.ts';
 import { doomLateWriters, removalBatch, removeDoomed, renewWriters } from '#core/objects.ts';
 import { operationHandlers } from '#core/operation-handlers.ts';
 import { removeOldOperations, runNextOperation } from '#core/operation-runs.ts';
@@ -52,6 +53,9 @@ const operationRetentionDays = 90;
 // More than one, so that a cluster that does not answer does not keep the others waiting.
 const clusterWorkers = ['supply clusters', 'supply more clusters', 'supply yet more clusters'];
 
+// As many connections are tested at once on schedule; most of the time of a test is waiting.
+const connectionTesters = Array.from({ length: 8 }, (_, i) => `test connections (${i + 1})`);
+
 function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): readonly Job[] {
   const workerId = `${hostname()}/${process.pid}`;
   return [
@@ -64,6 +68,11 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
       name,
       everyMs: 2000,
       run: () => supplyNextCluster(platform, workerId),
+    })),
+    ...connectionTesters.map((name) => ({
+      name,
+      everyMs: 5000,
+      run: () => testNextConnection(platform, workerId),
     })),
     {
       name: 'write refused sign-ins',

@@ -20,6 +20,7 @@ export const connections: Migration = {
     ) ${table}`,
     'create index connections_by_team on connections (team_id, id)',
     'create index connections_by_test on connections (test_due_at)',
+    'create index connections_by_team_and_test on connections (team_id, test_due_at)',
     `create table connection_projects (
       connection_id ${text} not null references connections, project_id ${text} not null,
       primary key (connection_id, project_id)
