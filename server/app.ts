@@ -19,6 +19,8 @@ import { logRequests, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { writeNativeError } from '#native/errors.ts';
 import { bindNative } from '#native/routes.ts';
+import { writeNorthflankError } from '#northflank/errors.ts';
+import { bindNorthflank } from '#northflank/routes.ts';
 import { bindOci } from '#oci/bind.ts';
 import { ociErrorWriter } from '#oci/errors.ts';
 import { bindQuickPulls } from '#oci/quick-pull.ts';
@@ -55,6 +57,12 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
       prefixes: ['/selectel', '/api/v1', '/api/v2'],
       bind: (app) => bindSelectel(app, platform, site),
       writeError: writeSelectelError,
+    },
+    {
+      name: 'northflank',
+      prefixes: ['/northflank', '/v1/integrations', '/v1/teams', '/v1/login'],
+      bind: (app) => bindNorthflank(app, platform),
+      writeError: writeNorthflankError,
     },
     {
       name: 'paperspace',

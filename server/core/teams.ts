@@ -71,6 +71,14 @@ export async function getTeam({ db }: Platform, actor: Actor): Promise<Team> {
   return toTeam(await db.selectFrom('teams').selectAll().where('id', '=', actor.teamId).executeTakeFirstOrThrow());
 }
 
+/** For surfaces whose paths name the team: the actor's own, by id or slug. Throws `not_found` for any other, in one text. */
+export async function requireOwnTeam({ db }: Platform, actor: Actor, ref: string): Promise<void> {
+  if (ref === actor.teamId) return;
+  const team = await db.selectFrom('teams').select('slug').where('id', '=', actor.teamId).executeTakeFirst();
+  if (ref === team?.slug) return;
+  throw new Failure('not_found', `There is no team ${JSON.stringify(ref.slice(0, 80))}.`, { about: 'team' });
+}
+
 function toTeam(row: Selectable<TeamRow>): Team {
   return { id: row.id, name: row.name, slug: row.slug, createdAt: row.created_at };
 }

@@ -1,0 +1,45 @@
+import type { Failure, Reason } from '#core/failure.ts';
+import type { ErrorWriter } from '#http/errors.ts';
+
+const statuses: Record<Reason, number> = {
+  invalid: 400,
+  unauthenticated: 401,
+  denied: 403,
+  not_found: 404,
+  conflict: 409,
+  in_use: 409,
+  limit: 403,
+  too_large: 413,
+  range: 416,
+  precondition: 412,
+  unsupported: 405,
+  throttled: 429,
+  unavailable: 503,
+};
+
+/** The vendor's names of fields that have others here. */
+const fieldNames: Readonly<Record<string, string>> = {
+  '/url': 'registryUrl',
+  '/keyFile': 'keyfile',
+  '/awsRegion': 'aws.region',
+};
+
+/** `{"error":{"status":404,"message":"…","id":"not_found"}}`. */
+export const writeNorthflankError: ErrorWriter = (failure, _request, reply) => {
+  const retryAfter = failure?.detail.retryAfterSeconds;
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  if (failure?.reason === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="lading"');
+  const status = failure ? statuses[failure.reason] : 500;
+  const message = failure ? toMessage(failure) : 'The server failed; its log says more. Please try again later.';
+  return reply
+    .code(status)
+    .header('cache-control', 'no-store')
+    .type('application/json')
+    .send(JSON.stringify({ error: { status, message, id: failure?.reason ?? 'internal' } }));
+};
+
+function toMessage({ message, detail: { about, fields = {} } }: Failure): string {
+  const [[pointer, said] = []] = Object.entries(fields);
+  const name = about === 'connection' ? fieldNames[pointer ?? ''] : undefined;
+  return name === undefined ? message : `${name} ${said}.`;
+}
