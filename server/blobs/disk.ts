@@ -19,7 +19,7 @@ export async function openDiskStore(dir: string): Promise<BlobStore> {
   const store = { dir, syncDirectory: newDirectorySync() };
   return {
     write: (key, bytes) => write(store, key, bytes).catch(rethrow),
-    join: (key, parts) => write(store, key, bytesOf(store, parts)).catch(rethrow),
+    join: (key, parts) => joinParts(store, key, parts).catch(rethrow),
     read: async (key, range) => openFileStream(pathOf(store, key), range),
     size: async (key) => findSize(pathOf(store, key)),
     remove: (key) => remove(store, key),
@@ -84,11 +84,21 @@ async function create(store: Store, path: string): Promise<FileHandle> {
   return open(path, 'wx', 0o600);
 }
 
-async function* bytesOf(store: Store, parts: readonly string[]): AsyncGenerator<Uint8Array> {
-  for (const part of parts) {
-    const stream: Readable | undefined = await openFileStream(pathOf(store, part));
-    if (!stream) throw new Error(`The part ${part} is not in the store.`);
-    yield* stream;
+async function joinParts(store: Store, key: string, parts: readonly string[]): Promise<number | undefined> {
+  let isPartMissing = false;
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    for (const part of parts) {
+      const stream: Readable | undefined = await openFileStream(pathOf(store, part));
+      isPartMissing = stream === undefined;
+      if (!stream) throw new Error(`The part ${part} is not in the store.`);
+      yield* stream;
+    }
+  }
+  try {
+    return await write(store, key, bytes());
+  } catch (error) {
+    if (isPartMissing) return undefined;
+    throw error;
   }
 }
 

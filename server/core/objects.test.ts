@@ -61,6 +61,50 @@ test('a process forgets the running hashes of uploads that another one ended', a
   assert.deepEqual([...platform.local.uploadHashes.keys()], [running]);
 });
 
+/** The platform, but `meanwhile` happens when the parts of an upload are about to be read or joined. */
+function interrupted(platform: TestPlatform, local: TestPlatform['local'], meanwhile: () => Promise<unknown>) {
+  const { read, join } = platform.blobs;
+  const store: Pick<TestPlatform['blobs'], 'read' | 'join'> = {
+    read: (key) => meanwhile().then(() => read(key)),
+    join: (key, parts) => meanwhile().then(() => join(key, parts)),
+  };
+  return { ...platform, local, blobs: { ...platform.blobs, ...store } };
+}
+
+for (const [what, newLocal] of Object.entries({
+  joined: (platform: TestPlatform) => platform.local,
+  'read again': newLocalState,
+})) {
+  test(`when an upload is cancelled while its parts are ${what}, its finish hears that there is none`, async (t) => {
+    const { platform, actor, repository } = await open(t);
+    const { id } = await startUpload(platform, actor, repository);
+    await appendChunk(platform, actor, repository, id, { body: bodyOf('first') });
+    const cancelling = interrupted(platform, newLocal(platform), async () => {
+      await cancelUpload(platform, actor, repository, id);
+      await removeDoomed(platform);
+    });
+    const digest = digestOf(Buffer.from('firstsecond'));
+    const finished = finishUpload(cancelling, actor, repository, id, { digest, body: bodyOf('second') });
+    await assert.rejects(finished, { reason: 'not_found', detail: { about: 'upload' } });
+    await removeDoomed(platform);
+    assert.deepEqual([...(await findBroken(platform)), ...(await findRestless(platform))], []);
+  });
+}
+
+test('when the last chunk is given up while it is joined, its finish hears that it took too long', async (t) => {
+  const { platform, actor, repository } = await open(t);
+  const { id } = await startUpload(platform, actor, repository);
+  await appendChunk(platform, actor, repository, id, { body: bodyOf('first') });
+  const stalling = interrupted(platform, platform.local, async () => {
+    platform.clock.advance(6 * minuteMs);
+    assert.equal(await doomLateWriters(platform), 2, 'the last chunk and the join');
+    await removeDoomed(platform);
+  });
+  const digest = digestOf(Buffer.from('firstsecond'));
+  const finished = finishUpload(stalling, actor, repository, id, { digest, body: bodyOf('second') });
+  await assert.rejects(finished, { reason: 'unavailable', detail: { about: 'upload' } });
+});
+
 /** The same database, until it is gone. */
 function withBreakingDatabase(platform: TestPlatform): { breaking: TestPlatform; breakDatabase: () => void } {
   let isGone = false;

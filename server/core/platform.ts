@@ -38,8 +38,8 @@ export type BlobStream = Readable & { giveBack?(chunk: Uint8Array): void };
 export type BlobStore = {
   /** Writes all bytes and resolves with their number once they are durable. If `bytes` throws, nothing remains. */
   write(key: string, bytes: AsyncIterable<Uint8Array>): Promise<number>;
-  /** Makes one object of `parts`, in order; throws if one is missing. Resolves with the size once durable. */
-  join(key: string, parts: readonly string[]): Promise<number>;
+  /** Makes one object of `parts`, in order. Resolves with its size once durable; undefined, and no object, if one is missing. */
+  join(key: string, parts: readonly string[]): Promise<number | undefined>;
   /** Opens the object, or a part of it; undefined if it is not there. The caller consumes or destroys the stream. */
   read(key: string, range?: ByteRange): Promise<BlobStream | undefined>;
   /** Bytes of a stored object; undefined if it is not there. */

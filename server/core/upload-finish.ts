@@ -14,12 +14,13 @@ import { algorithmOf, type Digest, toDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { linkBlob, lockRepository } from './links.ts';
 import { type Body, type WrittenObject, writeObject } from './object-writing.ts';
-import { beginObject, dropObject, sealObject, unref } from './objects.ts';
+import { dropObject, sealObject, unref } from './objects.ts';
 import type { Platform } from './platform.ts';
 import { ensureRepository, type LiveRepository, lockForPush, type RepositoryAccess } from './registry-access.ts';
 import { charge } from './sizes.ts';
 import { transact } from './transact.ts';
 import { type Chunk, lostRace, requireInOrder, takeRunningHash } from './upload-chunks.ts';
+import { joinParts, readParts, type UploadSession } from './upload-parts.ts';
 import { whileActive } from './upload-renewal.ts';
 import { endUpload, getUpload, takeUpload, uploadUnknown } from './uploads.ts';
 
@@ -65,7 +66,7 @@ export async function finishUpload(
   return whileActive(platform, id, async () => {
     const session = await collectParts(platform, actor, repository, id, digest, chunk);
     try {
-      const found = session.found ?? (await readAgain(platform, session, digest));
+      const found = session.found ?? (await readParts(platform, session, digest));
       if (found !== digest) {
         await endUpload(platform, id, { version: session.version });
         requireDigest(digest, found);
@@ -78,17 +79,6 @@ export async function finishUpload(
   });
 }
 
-type Session = {
-  id: string;
-  /** Of the row, as this request last saw or claimed it. */
-  version: number;
-  parts: readonly { object_key: string; size: number }[];
-  /** Objects this request wrote and must drop if it fails. */
-  written: WrittenObject[];
-  /** The digest of all bytes, where it was computed on the way. */
-  found: Digest | undefined;
-};
-
 async function collectParts(
   platform: Platform,
   actor: Actor,
@@ -96,13 +86,13 @@ async function collectParts(
   id: string,
   digest: Digest,
   chunk: Chunk,
-): Promise<Session> {
+): Promise<UploadSession> {
   const upload = await getUpload(platform, actor, repository, id);
   requireInOrder(upload, chunk);
   const algorithm = algorithmOf(digest);
   const kept = takeRunningHash(platform, upload);
   const hash = upload.received === 0 ? createHash(algorithm) : kept?.algorithm === algorithm ? kept.hash : undefined;
-  const session: Session = { id, version: upload.version, parts: [], written: [], found: undefined };
+  const session: UploadSession = { id, version: upload.version, parts: [], written: [], found: undefined };
   if (upload.received === 0 || chunk.body.length !== 0) {
     const last = await writeObject(platform, repository.registry.id, chunk.body, hash);
     if (last.size === 0 && upload.received > 0) await dropObject(platform, last.key);
@@ -125,7 +115,7 @@ async function collectParts(
 }
 
 /** Raises the version before minutes of reading and joining, so that nothing is appended, ended or expired meanwhile. */
-async function claim(platform: Platform, session: Session): Promise<number> {
+async function claim(platform: Platform, session: UploadSession): Promise<number> {
   const row = await platform.db
     .updateTable('uploads')
     .set({ version: session.version + 1, expires_at: platform.now() + 10 * 60_000 })
@@ -137,30 +127,14 @@ async function claim(platform: Platform, session: Session): Promise<number> {
   return row.version;
 }
 
-/** Another replica took the chunks, or this one restarted: the parts are the truth. */
-async function readAgain(platform: Platform, session: Session, digest: Digest): Promise<Digest> {
-  const hash = createHash(algorithmOf(digest));
-  for (const key of keysOf(session)) {
-    const stream = await platform.blobs.read(key);
-    if (!stream) throw new Error(`the object ${key} of upload ${session.id} is missing`);
-    for await (const bytes of stream) hash.update(bytes);
-  }
-  return toDigest(algorithmOf(digest), hash);
-}
-
-const keysOf = (session: Session) => [
-  ...session.parts.map((part) => part.object_key),
-  ...session.written.map((written) => written.key),
-];
-
 async function commitSession(
   platform: Platform,
   actor: Actor,
   repository: LiveRepository,
-  session: Session,
+  session: UploadSession,
   digest: Digest,
 ): Promise<FinishedBlob> {
-  const whole = await joinParts(platform, repository, session);
+  const whole = await joinParts(platform, repository.registry.id, session);
   const sealed = session.written;
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
@@ -182,22 +156,6 @@ async function commitSession(
   for (const written of sealed) platform.local.writers.delete(written.key);
   platform.local.uploadHashes.delete(session.id);
   return { digest, size: whole.size };
-}
-
-/** One object of all parts. A joined one reserves nothing: its parts still do. */
-async function joinParts(platform: Platform, { registry }: LiveRepository, session: Session): Promise<WrittenObject> {
-  const [only, ...others] = session.written;
-  if (session.parts.length === 0 && only && others.length === 0) return only;
-  const [part, ...rest] = session.parts;
-  if (part && rest.length === 0 && !only) return { key: part.object_key, size: part.size, reserved: 0 };
-  const parts = keysOf(session);
-  const expected = [...session.parts, ...session.written].reduce((sum, p) => sum + p.size, 0);
-  const key = await beginObject(platform, registry.id, 0);
-  const joined: WrittenObject = { key, size: expected, reserved: 0 };
-  session.written.push(joined);
-  const size = await platform.blobs.join(key, parts);
-  if (size !== expected) throw new Error(`joining ${parts.length} parts gave ${size} bytes instead of ${expected}`);
-  return joined;
 }
 
 type Commit = { digest: Digest; whole: WrittenObject; reserved: number; unused: readonly string[] };
