@@ -32,9 +32,26 @@ export type ProviderRules = {
   dockerConfigKey: string | null;
   /** Hosts of its token service beyond the registry's own domain. */
   tokenHosts: readonly string[];
+  /** Its token service refuses wrong credentials, where others answer with a token for anybody. */
+  refusesWrongCredentials: boolean;
+  /** A path of so many parts is a repository, and a shorter one an account or a project; null: that cannot be told. */
+  repositoryDepth: number | null;
+  /** Whether `/v2/_catalog` may tell what is below a namespace. */
+  listsRepositories: boolean;
+  /** A repository kept for asking how many pulls are left. */
+  rateLimitRepository: string | null;
 };
 
-const anyPassword = { secret: 'password', apiHost: null, dockerConfigKey: null, tokenHosts: [] } as const;
+const anyPassword = {
+  secret: 'password',
+  apiHost: null,
+  dockerConfigKey: null,
+  tokenHosts: [],
+  refusesWrongCredentials: true,
+  repositoryDepth: null,
+  listsRepositories: true,
+  rateLimitRepository: null,
+} as const;
 const keyFile = { ...anyPassword, secret: 'key_file', usernameHint: '_json_key' } as const;
 const keyFileHint = 'the JSON key file of a service account that may read';
 
@@ -52,6 +69,9 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     apiHost: 'registry-1.docker.io',
     dockerConfigKey: 'https://index.docker.io/v1/',
     tokenHosts: ['auth.docker.io'],
+    repositoryDepth: 2,
+    listsRepositories: false,
+    rateLimitRepository: 'ratelimitpreview/test',
   },
   ghcr: {
     ...anyPassword,
@@ -60,6 +80,8 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     host: { pattern: /^ghcr\.io$/, says: 'ghcr.io' },
     usernameHint: 'your GitHub login',
     secretHint: 'a personal access token (classic) with read:packages',
+    repositoryDepth: 2,
+    listsRepositories: false,
   },
   gcr: {
     ...keyFile,
@@ -67,6 +89,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     defaultUrl: 'gcr.io',
     host: { pattern: /^(?:(?:eu|us|asia)\.)?gcr\.io$/, says: 'gcr.io, eu.gcr.io, us.gcr.io or asia.gcr.io' },
     secretHint: keyFileHint,
+    repositoryDepth: 2,
   },
   'artifact-registry': {
     ...keyFile,
@@ -74,6 +97,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     defaultUrl: null,
     host: { pattern: /^[a-z0-9-]+-docker\.pkg\.dev$/, says: '<location>-docker.pkg.dev' },
     secretHint: keyFileHint,
+    repositoryDepth: 3,
   },
   ecr: {
     ...anyPassword,
@@ -103,6 +127,8 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     usernameHint: 'your user name, or that of a deploy token',
     secretHint: 'a token with read_registry',
     tokenHosts: ['gitlab.com'],
+    repositoryDepth: 2,
+    listsRepositories: false,
   },
   digitalocean: {
     ...anyPassword,
@@ -112,6 +138,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     usernameHint: 'the e-mail address of the account, or its API token',
     secretHint: 'an API token with read access',
     tokenHosts: ['api.digitalocean.com'],
+    repositoryDepth: 2,
   },
   quay: {
     ...anyPassword,
@@ -120,6 +147,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     host: null,
     usernameHint: 'your user name, or that of a robot (organization+robot)',
     secretHint: 'a password, or the token of the robot',
+    repositoryDepth: 2,
   },
   oci: {
     ...anyPassword,
@@ -128,5 +156,6 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     host: null,
     usernameHint: 'the user name of `docker login`',
     secretHint: 'its password or token',
+    refusesWrongCredentials: false,
   },
 };

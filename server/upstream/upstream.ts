@@ -1,9 +1,85 @@
+import { createHash } from 'node:crypto';
 import type { Outbound } from '#core/outbound.ts';
-import type { Upstream } from '#core/upstream.ts';
+import { providerRules } from '#core/providers.ts';
+import {
+  type HostCredentials,
+  isUpstreamFault,
+  type Upstream,
+  type UpstreamFault,
+  type UpstreamLogin,
+  type UpstreamTarget,
+} from '#core/upstream.ts';
+import { checkRegistry } from './check.ts';
+import { type Conversation, type Limits, openConversation } from './conversation.ts';
+import { needsEcrLogin, requestEcrLogin } from './ecr.ts';
 
-export function openUpstream(_outbound: Outbound): Upstream {
+type UpstreamOptions = { now?: () => number; limits?: Partial<Limits> };
+
+// A little under what is promised, since timers are late.
+const limitsDefault: Limits = { checkMs: 29_000, requestMs: 10_000, requests: 24 };
+
+export function openUpstream(outbound: Outbound, { now = Date.now, limits = {} }: UpstreamOptions = {}): Upstream {
+  const logins = openLoginCache(now);
+  const open = (target: UpstreamTarget): Conversation =>
+    openConversation({ outbound, target, limits: { ...limitsDefault, ...limits }, now });
   return {
-    check: () => Promise.reject(new Error('not built yet')),
-    logIn: () => Promise.reject(new Error('not built yet')),
+    check(target) {
+      const talk = open(target);
+      return checkRegistry(talk, async (credentials) => {
+        if (!needsEcrLogin(target)) return toLogin(target, credentials);
+        // A token of the cache would hide for hours that the key is dead.
+        const login = await requestEcrLogin(talk, credentials);
+        if (!isUpstreamFault(login)) logins.keep(keyOf(target, credentials), login);
+        return login;
+      });
+    },
+    async logIn(target) {
+      const { credentials } = target;
+      if (!needsEcrLogin(target)) return toLogin(target, credentials);
+      return logins.get(keyOf(target, credentials), () => requestEcrLogin(open(target), credentials));
+    },
+  };
+}
+
+function toLogin({ provider }: UpstreamTarget, { username, password }: HostCredentials): UpstreamLogin {
+  const isKeyFile = providerRules[provider].secret === 'key_file' && username === '';
+  return { username: isKeyFile ? '_json_key' : username, password, expiresAt: null };
+}
+
+function keyOf({ provider, host, awsRegion }: UpstreamTarget, { username, password }: HostCredentials): string {
+  const text = JSON.stringify([provider, host, awsRegion, username, password]);
+  return createHash('sha256').update(text).digest('base64');
+}
+
+const hourMs = 3600_000;
+const entriesMax = 10_000;
+
+/** Logins of the last hours. Whoever asks while one is being made waits for that one; what failed is not kept. */
+function openLoginCache(now: () => number) {
+  const kept = new Map<string, UpstreamLogin>();
+  const underway = new Map<string, Promise<UpstreamLogin | UpstreamFault>>();
+  const keep = (key: string, login: UpstreamLogin) => {
+    // Whoever was put there first is the next to go.
+    kept.delete(key);
+    kept.set(key, login);
+    for (const oldest of kept.keys()) {
+      if (kept.size <= entriesMax) break;
+      kept.delete(oldest);
+    }
+  };
+  const isFresh = ({ expiresAt }: UpstreamLogin) => expiresAt !== null && expiresAt - now() > hourMs;
+  return {
+    keep,
+    async get(key: string, make: () => Promise<UpstreamLogin | UpstreamFault>) {
+      const known = kept.get(key);
+      if (known && isFresh(known)) return known;
+      const waiting = underway.get(key);
+      if (waiting) return waiting;
+      const made = make().finally(() => underway.delete(key));
+      underway.set(key, made);
+      const login = await made;
+      if (!isUpstreamFault(login)) keep(key, login);
+      return login;
+    },
   };
 }
