@@ -1,8 +1,11 @@
 import { sql } from 'kysely';
+import type { Actor } from './actors.ts';
 import { Failure } from './failure.ts';
+import { isUuid } from './names.ts';
+import { coversProject } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
 import type { Project } from './projects.ts';
-import { insertRegistry, type Registry, requireRoomForRegistries } from './registry-rows.ts';
+import { collections, insertRegistry, type Registry, requireRoomForRegistries, toRegistry } from './registry-rows.ts';
 import { transact } from './transact.ts';
 
 /** One registry in each region for a new project, inside the transaction that makes it. */
@@ -72,3 +75,47 @@ const projectsWithout = ({ db }: Platform, region: Region) =>
     .selectAll()
     .where(sql<boolean>`not exists (
       select 1 from registries where project_id = projects.id and region_id = ${region.id} and is_managed = 1)`);
+
+/** Both are ids. */
+export type ManagedRef = { projectId: string; id: string };
+
+/** Those of a project in the order of the regions, for core functions that have authorised already. */
+export async function listManagedRegistries(platform: Platform, actor: Actor, projectId: string): Promise<Registry[]> {
+  if (!coversProject(actor, projectId)) return [];
+  const rows = await managedOf(platform, actor, projectId).execute();
+  const rank = ({ regionId }: Registry) => platform.config.regions.findIndex(({ id }) => id === regionId);
+  return rows.map(toRegistry).sort((a, b) => rank(a) - rank(b));
+}
+
+export async function findManagedRegistry(
+  platform: Platform,
+  actor: Actor,
+  { projectId, id }: ManagedRef,
+): Promise<Registry | undefined> {
+  if (!coversProject(actor, projectId) || !isUuid(id)) return undefined;
+  const row = await managedOf(platform, actor, projectId).where('id', '=', id).executeTakeFirst();
+  return row && toRegistry(row);
+}
+
+const managedOf = ({ db }: Platform, { teamId }: Actor, projectId: string) =>
+  db
+    .selectFrom('registries')
+    .selectAll()
+    .select(collections)
+    .where('team_id', '=', teamId)
+    .where('project_id', '=', projectId)
+    .where('is_managed', '=', 1)
+    .where('state', '=', 'active');
+
+/** The registry as it is once changes under way have ended, locked for the rest of the transaction. Throws `not_found`. */
+export async function lockManagedRegistry(platform: Platform, actor: Actor, ref: ManagedRef): Promise<Registry> {
+  await platform.db
+    .updateTable('registries')
+    .set((eb) => ({ name: eb.ref('name') }))
+    .where('id', '=', ref.id)
+    .where('team_id', '=', actor.teamId)
+    .execute();
+  const registry = await findManagedRegistry(platform, actor, ref);
+  if (registry) return registry;
+  throw new Failure('not_found', `There is no registry ${JSON.stringify(ref.id.slice(0, 80))}.`, { about: 'registry' });
+}

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '#core/actors.ts';
 import type { Connection } from '#core/connection-rows.ts';
+import { testConnection } from '#core/connection-tests.ts';
 import {
   createConnection,
   deleteConnection,
@@ -13,7 +14,7 @@ import type { Platform } from '#core/platform.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { fromRequired } from './body.ts';
 import type { RegistryPath } from './container-registries.ts';
-import { toApisioRegistry } from './wire.ts';
+import { toApisioRegistry, toApisioTestResult } from './wire.ts';
 
 /** As in the description on APIs.io: no pages, no kinds, no namespaces; changes name everything. */
 export function bindApisioRegistries(app: FastifyInstance, platform: Platform): void {
@@ -37,6 +38,11 @@ export function bindApisioRegistries(app: FastifyInstance, platform: Platform): 
     await deleteConnection(platform, actorOf(request), { connection: request.params.id });
     return reply.code(204).send();
   });
+
+  // A test is no mere look: HEAD is not taken for it.
+  app.get<RegistryPath>('/:id/test-connection', { exposeHeadRoute: false }, async (request) =>
+    toApisioTestResult(await testConnection(platform, actorOf(request), { connection: request.params.id })),
+  );
 }
 
 const pageSize = 500;

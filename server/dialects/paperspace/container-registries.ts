@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { testConnection } from '#core/connection-tests.ts';
 import {
   createConnection,
   deleteConnection,
@@ -11,7 +12,7 @@ import { parseCursor, parseLimit, toCursor } from '#http/paging.ts';
 import { queryOf } from '#http/query.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { fromChange, fromOptional, fromRequired } from './body.ts';
-import { toContainerRegistry } from './wire.ts';
+import { toContainerRegistry, toTestResult } from './wire.ts';
 
 export type RegistryPath = { Params: { id: string } };
 
@@ -44,6 +45,11 @@ export function bindContainerRegistries(app: FastifyInstance, platform: Platform
 
   app.delete<RegistryPath>('/:id', async (request) =>
     toContainerRegistry(await deleteConnection(platform, actorOf(request), { connection: request.params.id })),
+  );
+
+  // A test is no mere look: HEAD is not taken for it.
+  app.get<RegistryPath>('/:id/test-connection', { exposeHeadRoute: false }, async (request) =>
+    toTestResult(await testConnection(platform, actorOf(request), { connection: request.params.id })),
   );
 }
 

@@ -1,6 +1,7 @@
 // Paperspace's words and forms. Pure.
 
 import type { Connection } from '#core/connection-rows.ts';
+import type { ConnectionTest } from '#core/connection-test-rows.ts';
 import { Failure } from '#core/failure.ts';
 import type { Provider } from '#core/providers.ts';
 
@@ -57,3 +58,9 @@ export function toContainerRegistry(connection: Connection) {
 export function toApisioRegistry({ id, name, url, username, teamId, createdAt }: Connection) {
   return { id, name, url, username, teamId, dtCreated: toTime(createdAt) };
 }
+
+/** A registry that refuses is a result, with status 200. */
+export const toTestResult = ({ passed, message }: ConnectionTest) =>
+  passed ? { success: true } : { success: false, error: message };
+
+export const toApisioTestResult = ({ passed, message }: ConnectionTest) => ({ success: passed, message });

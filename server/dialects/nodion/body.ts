@@ -1,0 +1,36 @@
+// What a body says of a connection. Fields that the vendor does not have are ignored: what is not read here is not set.
+
+import type { ConnectionInput, ConnectionInputChange } from '#core/connection-input.ts';
+import { Failure } from '#core/failure.ts';
+import { fieldOf, isText } from '#http/body-fields.ts';
+import { fromRegistryType } from './wire.ts';
+
+/** Throws `invalid` that names each field that is missing. */
+export function fromNewRegistry(body: unknown): ConnectionInput {
+  const name = fieldOf(body, 'name', isText);
+  const type = fieldOf(body, 'registry_type', isText);
+  if (name !== undefined && type !== undefined) {
+    return { ...fromPlace(body), name, provider: fromRegistryType(type) };
+  }
+  const missing = [...(name === undefined ? ['name'] : []), ...(type === undefined ? ['registry_type'] : [])];
+  throw new Failure('invalid', `${missing.join(', ')} missing in the body.`, {
+    about: 'connection',
+    fields: Object.fromEntries(missing.map((field) => [`/${field}`, "can't be blank"])),
+  });
+}
+
+/** Throws `invalid`, also for a type: what a registry is does not change. */
+export function fromChange(body: unknown): ConnectionInputChange {
+  if (body === undefined) throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
+  if (fieldOf(body, 'registry_type', isText) !== undefined) {
+    const said = "can't be changed: add another registry";
+    throw new Failure('invalid', `registry_type ${said}.`, { fields: { '/registry_type': said } });
+  }
+  return { ...fromPlace(body), name: fieldOf(body, 'name', isText) };
+}
+
+const fromPlace = (body: unknown) => ({
+  url: fieldOf(body, 'hostname', isText),
+  username: fieldOf(body, 'username', isText),
+  password: fieldOf(body, 'password', isText),
+});
