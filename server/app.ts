@@ -19,6 +19,8 @@ import { logRequests, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { writeNativeError } from '#native/errors.ts';
 import { bindNative } from '#native/routes.ts';
+import { writeNodionError } from '#nodion/errors.ts';
+import { bindNodion } from '#nodion/routes.ts';
 import { writeNorthflankError } from '#northflank/errors.ts';
 import { bindNorthflank } from '#northflank/routes.ts';
 import { bindOci } from '#oci/bind.ts';
@@ -69,6 +71,12 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
       prefixes: ['/paperspace', '/paperspace-apisio', '/v1/container-registries'],
       bind: (app) => bindPaperspace(app, platform),
       writeError: writePaperspaceError,
+    },
+    {
+      name: 'nodion',
+      prefixes: ['/nodion', '/v1/container_registries'],
+      bind: (app) => bindNodion(app, platform),
+      writeError: writeNodionError,
     },
   ];
 }

@@ -9,13 +9,13 @@ import { fromRegistryType } from './wire.ts';
 export function fromNewRegistry(body: unknown): ConnectionInput {
   const name = fieldOf(body, 'name', isText);
   const type = fieldOf(body, 'registry_type', isText);
-  if (name !== undefined && type !== undefined) {
-    return { ...fromPlace(body), name, provider: fromRegistryType(type) };
-  }
-  const missing = [...(name === undefined ? ['name'] : []), ...(type === undefined ? ['registry_type'] : [])];
-  throw new Failure('invalid', `${missing.join(', ')} missing in the body.`, {
+  const place = fromPlace(body);
+  const isPlaceKnown = type !== 'custom' || Boolean(place.url);
+  if (name && type && isPlaceKnown) return { ...place, name, provider: fromRegistryType(type) };
+  const missing = Object.entries({ name, registry_type: type, hostname: isPlaceKnown }).filter(([, is]) => !is);
+  throw new Failure('invalid', 'The body lacks what a registry needs.', {
     about: 'connection',
-    fields: Object.fromEntries(missing.map((field) => [`/${field}`, "can't be blank"])),
+    fields: Object.fromEntries(missing.map(([field]) => [`/${field}`, "can't be blank"])),
   });
 }
 
