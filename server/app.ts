@@ -14,6 +14,7 @@ import { bindHealth, type HealthChecks } from '#http/health.ts';
 import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics } from '#http/metrics.ts';
 import { writePlainError } from '#http/plain-errors.ts';
+import { bindRateLimitHeaders } from '#http/rate-limit.ts';
 import { bindRequestEnds, type RequestEnds } from '#http/request-end.ts';
 import { logRequests, pathOf } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
@@ -98,6 +99,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindJsonBody(app);
   bindHealth(app, checks);
   bindMetrics(app, platform, { site, token, ends, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
+  bindRateLimitHeaders(app, platform);
   for (const surface of surfaces) surface.bind(app);
   await app.ready();
   // Behind a proxy a request's address and host are Fastify's to find out.

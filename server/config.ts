@@ -121,6 +121,11 @@ export const settings = {
     parseCount(1, 1_000_000),
     'How many registries a team may have.',
   ),
+  requestsPerHour: optional(
+    'LADING_API_RATE_LIMIT',
+    parseCount(1, 999_999_999),
+    'How many requests each API key may make in an hour, on all management APIs together. Without it, as many as it likes.',
+  ),
   trustedProxies: defaulted(
     'LADING_TRUSTED_PROXIES',
     '',

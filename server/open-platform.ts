@@ -42,7 +42,13 @@ function refuseSecrets(): never {
 }
 
 async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
-  const { registryLimitBytes, registriesPerTeam, upstreamAllow, connectionCheckIntervalMs } = config;
+  const {
+    registryLimitBytes,
+    registriesPerTeam,
+    requestsPerHour = null,
+    upstreamAllow,
+    connectionCheckIntervalMs,
+  } = config;
   const outbound = openOutbound({ allowed: upstreamAllow });
   const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
   const close = () => database.close();
@@ -61,6 +67,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
         regions: [],
         registryLimitBytes,
         registriesPerTeam,
+        requestsPerHour,
         connectionCheckIntervalMs,
         allowsPlainHttp: allowsPlainHttp(upstreamAllow),
       },

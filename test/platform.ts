@@ -57,6 +57,7 @@ export async function openTestPlatform(
       regions: await ensureRegions(db, [{ slug: 'local', name: 'Local', host: 'localhost:8080' }]),
       registryLimitBytes: 20 * 1024 ** 3,
       registriesPerTeam: 100,
+      requestsPerHour: null,
       connectionCheckIntervalMs: null,
       allowsPlainHttp: allowsPlainHttp(allowed),
     },

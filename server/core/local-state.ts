@@ -4,6 +4,7 @@ import { type CheckTurns, newCheckTurns } from './check-turns.ts';
 import type { ConnectionTest } from './connection-test-rows.ts';
 import type { DigestAlgorithm } from './digest.ts';
 import type { RefusedSignIns } from './refused-sign-ins.ts';
+import type { RequestBudget } from './request-limit.ts';
 import type { SigningKeyCache } from './signing-keys.ts';
 
 /** What one process remembers between requests. Losing it costs time, never data. */
@@ -18,6 +19,8 @@ export type LocalState = {
   signingKeys: SigningKeyCache;
   /** Not yet written to the audit log. */
   refusedSignIns: Map<string, RefusedSignIns>;
+  /** By API key. */
+  requestBudgets: Map<string, RequestBudget>;
   checkTurns: CheckTurns;
   /** Tests of connections that others may wait for too, by what is tested. */
   runningTests: Map<string, Promise<ConnectionTest>>;
@@ -41,6 +44,7 @@ export function newLocalState(): LocalState {
     uploadHashes: new Map(),
     signingKeys: { keys: [], readAt: 0, reading: undefined },
     refusedSignIns: new Map(),
+    requestBudgets: new Map(),
     checkTurns: newCheckTurns(),
     runningTests: new Map(),
     lastTestedTeam: '',

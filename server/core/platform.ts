@@ -78,6 +78,8 @@ export type CoreConfig = {
   /** Bytes a new registry may hold unless said otherwise. */
   registryLimitBytes: number;
   registriesPerTeam: number;
+  /** Of each API key, on all management surfaces together; null: as many as it likes. */
+  requestsPerHour: number | null;
   /** Whether a registry elsewhere may be spoken to without TLS: where the operator named its host or address. */
   allowsPlainHttp: (hostname: string, port: number) => boolean;
   /** How long after a test a connection is tried again; null: only when asked. */

@@ -30,6 +30,7 @@ export type Schema = {
   connection_tests: ConnectionTestRow;
   connection_uses: ConnectionUseRow;
   project_pull_tokens: ProjectPullTokenRow;
+  request_windows: RequestWindowRow;
 };
 
 /** A place with its own host name; `slug` is the id of `LADING_REGIONS`. Hosts stay in the configuration. */
@@ -342,3 +343,6 @@ export type ProjectPullTokenRow = {
   renew_at: number;
   expires_at: number;
 };
+
+/** What an API key has asked since `started_at`, for one hour; `request-limit.ts` says how it is counted. */
+export type RequestWindowRow = { actor_id: string; started_at: number; used: number };

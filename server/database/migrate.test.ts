@@ -252,6 +252,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     renew_at: 'number',
     expires_at: 'number',
   },
+  request_windows: { actor_id: 'text', started_at: 'number', used: 'number' },
 };
 
 const kinds: Readonly<Record<string, Kind>> = {

@@ -9,6 +9,7 @@ import { objectIndexes } from './migrations/0004-object-indexes.ts';
 import { tagStatistics } from './migrations/0005-tag-statistics.ts';
 import { repositoryStatistics } from './migrations/0006-repository-statistics.ts';
 import { connections } from './migrations/0007-connections.ts';
+import { requestWindows } from './migrations/0008-request-windows.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -53,6 +54,7 @@ export const migrations: readonly Migration[] = [
   tagStatistics,
   repositoryStatistics,
   connections,
+  requestWindows,
 ];
 
 /**

@@ -6,13 +6,15 @@ import type { Platform } from '#core/platform.ts';
 import { countRefusedSignIn } from '#core/refused-sign-ins.ts';
 import { type Credentials, parseAuthorization } from './authorization.ts';
 import { addressOf } from './peer.ts';
+import { countRequest } from './rate-limit.ts';
 import { noteRequest } from './request-notes.ts';
 
 const actors = new WeakMap<FastifyRequest, Actor>();
 
 /**
  * Finds who asks a management API, before anything else of the request is read: who has no API key learns nothing of
- * what it would take. Throws `unauthenticated`; a secret that is unknown, expired or revoked is answered alike.
+ * what it would take. Throws `unauthenticated`; a secret that is unknown, expired or revoked is answered alike. Throws
+ * `throttled` for a key that asks too often.
  */
 export async function authenticate(
   platform: Platform,
@@ -22,6 +24,7 @@ export async function authenticate(
   const actor = { ...(await findActor(platform, request, credentials)), address: addressOf(request) };
   noteRequest(request, { actor: `${actor.kind} ${actor.name}` });
   requireApiKey(actor);
+  await countRequest(platform, request, actor);
   actors.set(request, actor);
 }
 

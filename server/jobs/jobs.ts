@@ -7,6 +7,7 @@ import { operationHandlers } from '#core/operation-handlers.ts';
 import { removeOldOperations, runNextOperation } from '#core/operation-runs.ts';
 import type { Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
+import { removeOldWindows } from '#core/request-limit.ts';
 import { renewUploads } from '#core/upload-renewal.ts';
 import { expireUploads } from '#core/uploads.ts';
 import { scheduledCollections } from './collection-schedule.ts';
@@ -97,6 +98,11 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
         const before = platform.now() - operationRetentionDays * dayMs;
         return (await removeOldOperations(platform, before, auditBatch)) >= auditBatch;
       },
+    },
+    {
+      name: 'remove old counts of requests',
+      everyMs: 60 * 60_000,
+      run: async () => (await removeOldWindows(platform, auditBatch)) >= auditBatch,
     },
   ];
 }
