@@ -1,97 +1,106 @@
 // What the connections of a project put into its pull secret.
 
-import { openSecret, type Row } from './connection-rows.ts';
-import { readPlace } from './connection-url.ts';
+import { sql } from 'kysely';
+import type { Actor } from './actors.ts';
+import { openSecret, type Row, toProvider, visibleConnections } from './connection-rows.ts';
+import { toUpstreamTargets } from './connection-targets.ts';
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
-import { type Provider, providerRules } from './providers.ts';
+import { providerRules } from './providers.ts';
 import type { PullSecretClaim } from './pull-secret-entries.ts';
-import type { ConnectionSecret, HostCredentials, UpstreamFault, UpstreamLogin } from './upstream.ts';
-import { isUpstreamFault } from './upstream.ts';
+import { isUpstreamFault, type UpstreamFault, type UpstreamLogin } from './upstream.ts';
+
+/** `ends_at`: when what is stored ends, as far as its last test has told. */
+export type UsableRow = Row & { ends_at: number | null };
+
+const usable = (platform: Platform, actor: Actor, projectId: string) =>
+  visibleConnections(platform, actor, projectId).where('sealed_secret', 'is not', null);
+
+/** The connections with a secret that the project may use, oldest first. */
+export function listUsable(platform: Platform, actor: Actor, projectId: string): Promise<UsableRow[]> {
+  const endsAt = sql<number | null>`(select max(t.credentials_expire_at) from connection_tests t
+    where t.connection_id = connections.id and t.passed = 1 and t.created_at = connections.tested_at)`;
+  return usable(platform, actor, projectId).select(endsAt.as('ends_at')).orderBy('id').execute();
+}
+
+/** Deletions, changes and new restrictions of them wait for the end of the transaction. */
+export async function lockUsable(platform: Platform, actor: Actor, projectId: string): Promise<void> {
+  await platform.db
+    .updateTable('connections')
+    .set((eb) => ({ name: eb.ref('name') }))
+    .where('id', 'in', usable(platform, actor, projectId).clearSelect().select('id'))
+    .execute();
+}
 
 /** What providers gave for stored keys, by the version of the connection that they were asked for. */
 export type Logins = ReadonlyMap<string, UpstreamLogin | UpstreamFault>;
 
-const atOnce = 10;
+const askedAtOnce = 10;
 
 /**
  * Asks the providers that take no stored secret for pulls, but a token that is made of it. Not in a transaction: it takes
  * as long as they do.
  */
 export async function requestLogins(platform: Platform, rows: readonly Row[]): Promise<Logins> {
-  const wanting = rows.filter(needsLogin);
   const logins = new Map<string, UpstreamLogin | UpstreamFault>();
-  const work = wanting.values();
+  const waiting = rows.filter(needsLogin).values();
   const askInTurn = async () => {
-    for (const row of work) {
-      const credentials = toCredentials(row, openOrUndefined(platform, row));
-      if (credentials) logins.set(versionOf(row), await platform.upstream.logIn(toTarget(row, credentials)));
+    for (const row of waiting) {
+      const [target] = openTargets(platform, row) ?? [];
+      if (target) logins.set(versionOf(row), await platform.upstream.logIn(target));
     }
   };
-  await Promise.all(Array.from({ length: atOnce }, askInTurn));
+  await Promise.all(Array.from({ length: askedAtOnce }, askInTurn));
   return logins;
 }
 
-const needsLogin = ({ provider }: Row) => providerRules[provider as Provider].secret === 'aws';
+const needsLogin = ({ provider }: Row) => providerRules[toProvider(provider)].secret === 'aws';
 const versionOf = ({ id, version }: Row) => `${id}/${version}`;
-
-function toTarget(row: Row, credentials: HostCredentials) {
-  return {
-    provider: row.provider as Provider,
-    scheme: readPlace(row.url).scheme,
-    host: row.host,
-    namespace: row.namespace,
-    credentials,
-    tokenHost: row.token_host,
-    awsRegion: row.aws_region,
-  };
-}
 
 type Claimed = { claims: PullSecretClaim[]; warnings: string[] };
 
-/** Oldest first. A connection that gives nothing now is a warning and keeps nothing from the others. */
-export function claimConnections(platform: Platform, rows: readonly Row[], logins: Logins): Claimed {
+/** A connection that gives nothing now is a warning and keeps nothing from the others. */
+export function claimConnections(platform: Platform, rows: readonly UsableRow[], logins: Logins): Claimed {
   const claimed: Claimed = { claims: [], warnings: [] };
   for (const row of rows) {
     const claims = claimConnection(platform, row, logins);
-    if (typeof claims === 'string') claimed.warnings.push(`Connection ${row.slug} is left out: ${claims}`);
-    else claimed.claims.push(...claims);
+    if (typeof claims === 'string') {
+      claimed.warnings.push(`Connection ${row.slug} is left out: ${claims}`);
+      continue;
+    }
+    claimed.claims.push(...claims);
+    if (row.ends_at === null || row.ends_at > platform.now()) continue;
+    const end = new Date(row.ends_at).toISOString();
+    claimed.warnings.push(
+      `What connection ${row.slug} has stored ended at ${end}, its registry says. Enter a new secret.`,
+    );
   }
   return claimed;
 }
 
 /** A sentence that says why there are none. */
-function claimConnection(platform: Platform, row: Row, logins: Logins): PullSecretClaim[] | string {
+function claimConnection(platform: Platform, row: UsableRow, logins: Logins): PullSecretClaim[] | string {
   const source = { kind: 'connection', id: row.id, slug: row.slug } as const;
-  if (needsLogin(row)) {
-    const login = logins.get(versionOf(row));
-    if (!login) return 'it was changed while its token was fetched. Fetch the pull secret again.';
-    if (isUpstreamFault(login)) return login.message;
-    const { expiresAt, ...credentials } = login;
-    return [{ source, host: row.host, namespace: row.namespace, credentials, expiresAt }];
+  const targets = openTargets(platform, row);
+  if (!targets) return 'its stored secret cannot be opened. Enter it again.';
+  const own = (host: string, namespace: string) => ({ source, host, namespace, expiresAt: row.ends_at });
+  if (!needsLogin(row)) {
+    return targets.map(({ host, namespace, credentials }) => ({ ...own(host, namespace), credentials }));
   }
-  const secret = openOrUndefined(platform, row);
-  if (secret === undefined) return 'its stored secret cannot be opened. Enter it again.';
-  if (secret?.kind === 'auths') {
-    return Object.entries(secret.auths).map(([host, credentials]) => {
-      // The namespace is below the connection's own host, of which nothing is known elsewhere.
-      return { source, host, namespace: host === row.host ? row.namespace : '', credentials, expiresAt: null };
-    });
-  }
-  const credentials = toCredentials(row, secret);
-  return credentials ? [{ source, host: row.host, namespace: row.namespace, credentials, expiresAt: null }] : [];
+  const login = logins.get(versionOf(row));
+  if (!login) return 'it was changed while its token was fetched. Fetch the pull secret again.';
+  if (isUpstreamFault(login)) return login.message;
+  const { expiresAt, ...credentials } = login;
+  return [{ ...own(row.host, row.namespace), credentials, expiresAt: expiresAt ?? row.ends_at }];
 }
 
-function toCredentials(row: Row, secret: ConnectionSecret | null | undefined): HostCredentials | undefined {
-  if (secret?.kind === 'password') return { username: row.username, password: secret.password };
-  if (secret?.kind === 'key_file') return { username: '_json_key', password: secret.keyFile };
-  return undefined;
-}
-
-/** One damaged row is no reason to hand out nothing. */
-function openOrUndefined(platform: Platform, row: Row): ConnectionSecret | null | undefined {
+/** Undefined where the secret does not open: one damaged row is no reason to hand out nothing. */
+function openTargets(platform: Platform, row: Row) {
   try {
-    return openSecret(platform, row);
+    const opening = { username: row.username, secret: openSecret(platform, row) };
+    return toUpstreamTargets(row, opening).flatMap(({ credentials, ...target }) =>
+      credentials ? [{ ...target, credentials }] : [],
+    );
   } catch (error) {
     if (error instanceof Failure) return undefined;
     throw error;

@@ -4,13 +4,14 @@ import type { Scope } from '#test/database.ts';
 import { openTestPlatform, type SeededTeam, seedKey, seedTeam, type TestPlatform } from '#test/platform.ts';
 import { findActorBySecret } from './actors.ts';
 import { revokeApiKey } from './api-keys.ts';
+import { testConnection } from './connection-tests.ts';
 import { createConnection, deleteConnection, type NewConnection, updateConnection } from './connections.ts';
 import { holdsRight } from './permissions.ts';
 import { deleteProject } from './project-deletion.ts';
 import { createProject } from './projects.ts';
 import { getPullSecret, type PullSecret } from './pull-secrets.ts';
 import { createRegistry } from './registries.ts';
-import type { Upstream, UpstreamLogin } from './upstream.ts';
+import { type Upstream, type UpstreamLogin, upstreamSteps } from './upstream.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const host = 'localhost:8080';
@@ -320,6 +321,13 @@ function upstreamWith(logIn: Upstream['logIn']): { upstream: Upstream } {
   return { upstream: { logIn, check: () => assert.fail('nothing is tested here') } };
 }
 
+/** A registry that lets everybody in and says when their credentials end. */
+function upstreamThatTells(credentialsExpireAt: number): { upstream: Upstream } {
+  const steps = upstreamSteps.map((step) => ({ step, result: 'passed' as const, message: 'It is well.' }));
+  const check = async () => ({ steps, latencyMs: 1, rateLimit: null, credentialsExpireAt });
+  return { upstream: { check, logIn: () => assert.fail('nobody needs a token here') } };
+}
+
 test('ECR gives a token for the access key, and the secret ends with it', async (t) => {
   const asked: unknown[] = [];
   const end = Date.UTC(2026, 0, 1) + 12 * 60 * 60_000;
@@ -357,6 +365,23 @@ test('where a provider gives no token, that connection is a warning and the othe
     uses.map(({ connection_id }) => connection_id),
     [other.id],
   );
+});
+
+test('it ends with stored credentials whose registry has told their end; those that ended are a warning', async (t) => {
+  const start = Date.UTC(2026, 0, 1);
+  const { platform, owner, connect, read } = await open(t, upstreamThatTells(start + 10 * dayMs));
+  await connect({ name: 'ending' });
+  assert.equal((await read()).expiresAt, start + 90 * dayMs, 'nobody has asked the registry yet');
+  await testConnection(platform, owner, { connection: 'ending' });
+  const secret = await read();
+  assert.equal(secret.expiresAt, start + 10 * dayMs);
+  assert.deepEqual(secret.warnings, []);
+  platform.clock.advance(10 * dayMs);
+  const late = await read();
+  assert.equal(late.expiresAt, start + 90 * dayMs);
+  assert.match(late.warnings.join(), /ending has stored ended at 2026-01-11T00:00:00\.000Z/);
+  await updateConnection(platform, owner, { connection: 'ending', password: 'a new one' });
+  assert.deepEqual((await read()).warnings, [], 'what was told of the old secret is said of the new one');
 });
 
 test('a token of a secret that was replaced while it was fetched is not handed out', async (t) => {

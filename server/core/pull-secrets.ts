@@ -4,12 +4,11 @@
 import type { Actor } from './actors.ts';
 import { requireNotRevoked } from './actors.ts';
 import { recordAudit } from './audit.ts';
-import { type Row, visibleConnections } from './connection-rows.ts';
 import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { findProject, lockProject, type Project, projectUnknown, toTarget } from './projects.ts';
-import { claimConnections, type Logins, requestLogins } from './pull-secret-claims.ts';
+import { claimConnections, type Logins, listUsable, lockUsable, requestLogins } from './pull-secret-claims.ts';
 import {
   arrangeClaims,
   type DockerAuth,
@@ -28,7 +27,7 @@ export type PullSecret = {
   warnings: readonly string[];
   /** What is in `config` and whose it is, without secrets. */
   entries: readonly PullSecretEntry[];
-  /** When the first of its parts ends. */
+  /** When the first of its parts ends. One that has ended already is a warning. */
   expiresAt: number;
 };
 
@@ -45,8 +44,8 @@ export async function getPullSecret(
   const ref = input.project ?? onlyProjectOf(actor);
   const project = await findProject(platform, actor, ref);
   if (!project) throw projectUnknown(ref);
-  const logins = await requestLogins(platform, await listUsable(platform, actor, project));
-  return transact(platform, (platform) => handOut(platform, actor, project, ref, logins));
+  const logins = await requestLogins(platform, await listUsable(platform, actor, project.id));
+  return transact(platform, (platform) => handOut(platform, actor, { project, ref, logins }));
 }
 
 function onlyProjectOf({ projectIds }: Actor): string {
@@ -58,25 +57,14 @@ function onlyProjectOf({ projectIds }: Actor): string {
   });
 }
 
-const usable = (platform: Platform, actor: Actor, project: Project) =>
-  visibleConnections(platform, actor, project.id).where('sealed_secret', 'is not', null);
+type HandOut = { project: Project; ref: string; logins: Logins };
 
-/** Oldest first. */
-const listUsable = (platform: Platform, actor: Actor, project: Project): Promise<Row[]> =>
-  usable(platform, actor, project).orderBy('id').execute();
-
-async function handOut(
-  platform: Platform,
-  actor: Actor,
-  project: Project,
-  ref: string,
-  logins: Logins,
-): Promise<PullSecret> {
+async function handOut(platform: Platform, actor: Actor, { project, ref, logins }: HandOut): Promise<PullSecret> {
   // Providers were waited for: the key may have been revoked meanwhile, the project deleted, a connection taken away.
   await requireNotRevoked(platform, actor);
-  await lockUsable(platform, actor, project);
+  await lockUsable(platform, actor, project.id);
   if (!(await lockProject(platform, project.id))) throw projectUnknown(ref);
-  const rows = await listUsable(platform, actor, project);
+  const rows = await listUsable(platform, actor, project.id);
   const hosted = await claimHosted(platform, project);
   const { claims, warnings } = claimConnections(platform, rows, logins);
   const arranged = arrangeClaims([...hosted, ...claims]);
@@ -89,17 +77,12 @@ async function handOut(
     config: { auths: arranged.auths },
     warnings: [...warnings, ...arranged.warnings],
     entries: arranged.entries,
-    expiresAt: Math.min(...arranged.entries.map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY)),
+    expiresAt: firstEnd(arranged.entries, platform.now()),
   };
 }
 
-/** A deletion or a new restriction comes before this hand-out or after it, not in between. */
-async function lockUsable(platform: Platform, actor: Actor, project: Project): Promise<void> {
-  await platform.db
-    .updateTable('connections')
-    .set((eb) => ({ name: eb.ref('name') }))
-    .where('id', 'in', usable(platform, actor, project).clearSelect().select('id'))
-    .execute();
+function firstEnd(entries: readonly PullSecretEntry[], now: number): number {
+  return Math.min(...entries.flatMap(({ expiresAt }) => (expiresAt !== null && expiresAt > now ? expiresAt : [])));
 }
 
 /** One token opens the registries of all regions. */
