@@ -13,10 +13,23 @@ import {
   UpdateCluster,
 } from './clusters.ts';
 import { CollectionPreview, StartCollection } from './collections.ts';
+import {
+  Connection,
+  ConnectionList,
+  ConnectionTest,
+  ConnectionTestList,
+  ConnectionUses,
+  CreateConnection,
+  ReplacedSecret,
+  ReplaceSecret,
+  RevealedConnection,
+  UpdateConnection,
+} from './connections.ts';
 import { Image, ImageList, IndexEntry, Layer } from './images.ts';
 import { Operation, OperationList } from './operations.ts';
 import { Problem } from './problem.ts';
-import { Project, ProjectList } from './projects.ts';
+import { CreatedProject, CreateProject, Project, ProjectList, UpdateProject } from './projects.ts';
+import { Provider, ProviderList } from './providers.ts';
 import { CreateRegistry, Registry, RegistryList, UpdateRegistry } from './registries.ts';
 import { Repository, RepositoryList } from './repositories.ts';
 import { Tag, TagList } from './tags.ts';
@@ -40,9 +53,17 @@ export const components: readonly Named[] = [
   ClusterTest,
   CollectionPreview,
   ConnectCluster,
+  Connection,
+  ConnectionList,
+  ConnectionTest,
+  ConnectionTestList,
+  ConnectionUses,
   CreateApiKey,
   CreateCluster,
+  CreateConnection,
+  CreatedProject,
   CreatedTeam,
+  CreateProject,
   CreateRegistry,
   CreateTeam,
   CreateToken,
@@ -57,11 +78,16 @@ export const components: readonly Named[] = [
   Problem,
   Project,
   ProjectList,
+  Provider,
+  ProviderList,
   RenewToken,
   Registry,
   RegistryList,
   Repository,
   RepositoryList,
+  ReplacedSecret,
+  ReplaceSecret,
+  RevealedConnection,
   StartCollection,
   Tag,
   TagList,
@@ -71,6 +97,8 @@ export const components: readonly Named[] = [
   TokenList,
   TokenWithSecret,
   UpdateCluster,
+  UpdateConnection,
+  UpdateProject,
   UpdateRegistry,
   UpdateToken,
 ];

@@ -15,6 +15,7 @@ export type Holdings = {
   tag: string;
   token: string;
   cluster: string;
+  connection: string;
   apiKey: string;
   operation: string;
 };
@@ -47,6 +48,13 @@ async function fillTeam({ app, call }: Native, key: string, name: string): Promi
   });
   const integration = { namespaces: ['default'], secretName: `${name}-pull` };
   await call(`PUT /registries/${name}/clusters/${cluster.id}`, { key, body: integration });
+  const connection = await post('/connections', {
+    name: `${name}-connection`,
+    provider: 'oci',
+    url: '127.0.0.1:1',
+    username: 'ci',
+    password: `planted-password-of-${name}`,
+  });
   const apiKey = await post('/api-keys', { name: `${name}-key`, permissions: ['registries:read'] });
   const oci = withAuthorization(askerOf(app), basic(key));
   const digest = await pushImage(oci, `${name}/app/${name}`, `${name}-v1`, [`layer of ${name}`]);
@@ -61,6 +69,7 @@ async function fillTeam({ app, call }: Native, key: string, name: string): Promi
     tag: `${name}-v1`,
     token: token.id,
     cluster: cluster.id,
+    connection: connection.id,
     apiKey: apiKey.id,
     operation: operation.id,
   };
@@ -123,6 +132,17 @@ export function bodyFor({ body }: Endpoint, holdings: Holdings): Record<string, 
     UpdateRegistry: { isPublic: true, sizeLimitBytes: 123_456_789 },
     CreateCluster: { name: 'a new cluster', server: 'https://127.0.0.1:1', token: 'x' },
     UpdateCluster: { pool: 'elsewhere' },
+    CreateConnection: {
+      name: 'a new connection',
+      provider: 'oci',
+      url: '127.0.0.1:1',
+      username: 'ci',
+      password: 'x',
+    },
+    UpdateConnection: { description: 'changed' },
+    ReplaceSecret: { password: 'another' },
+    CreateProject: { name: 'a new project' },
+    UpdateProject: { name: 'changed' },
     TestCluster: { namespace: 'default' },
     ConnectCluster: { namespaces: ['default'], secretName: 'pull' },
     CreateToken: { scope: 'ro', registryIds: [holdings.registry] },

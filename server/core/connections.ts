@@ -30,7 +30,7 @@ import { newId } from './ids.ts';
 import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { requireProjects, requireWholeTeam } from './projects.ts';
+import { findProject, requireProjects, requireWholeTeam } from './projects.ts';
 import type { Provider } from './providers.ts';
 import { lockTeam } from './team-lock.ts';
 import { transact } from './transact.ts';
@@ -125,6 +125,8 @@ export type ConnectionFilter = {
   status?: Connection['status'] | undefined;
   /** Id of a project: only what it may use. */
   projectId?: string | undefined;
+  /** The same by id or slug; of a project that the actor does not see nothing is found. */
+  project?: string | undefined;
 };
 
 /** Oldest first unless asked otherwise. */
@@ -135,7 +137,10 @@ export async function listConnections(
 ): Promise<Page<Connection>> {
   requirePermission(actor, 'connections:read');
   const { by, descending } = input.sort ?? { by: 'createdAt', descending: false };
-  const query = visibleConnections(platform, actor, input.projectId).where((eb) => eb.and(conditionsOf(input)));
+  const named = input.project === undefined ? undefined : await findProject(platform, actor, input.project);
+  if (input.project !== undefined && !named) return { items: [], nextCursor: null };
+  const projectId = input.projectId ?? named?.id;
+  const query = visibleConnections(platform, actor, projectId).where((eb) => eb.and(conditionsOf(input)));
   const columns = by === 'name' ? [byName, byId] : [byId];
   const page = await readPage(query, { columns, descending }, input, (row) => row);
   const projects = await readProjects(

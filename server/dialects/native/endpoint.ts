@@ -23,6 +23,7 @@ type Tag =
   | 'Tags'
   | 'Tokens'
   | 'Clusters'
+  | 'Connections'
   | 'API keys'
   | 'Audit'
   | 'Operations';
@@ -73,6 +74,9 @@ export const RepositoryPath = Type.Object({ registry, repository });
 export const ImagePath = Type.Object({ registry, repository, digest: Segment });
 export const TagPath = Type.Object({ registry, repository, tag: Segment });
 const cluster = Type.String({ minLength: 1, maxLength: 255, description: 'Id or name.' });
+export const ConnectionPath = Type.Object({
+  connection: Type.String({ minLength: 1, maxLength: 255, description: 'Id or slug.' }),
+});
 export const ClusterPath = Type.Object({ cluster });
 export const IntegrationPath = Type.Object({ registry, cluster });
 export const TeamPath = Type.Object({

@@ -33,6 +33,8 @@ const tags = [
   'Images',
   'Tags',
   'Tokens',
+  'Clusters',
+  'Connections',
   'API keys',
   'Projects',
   'Teams',
