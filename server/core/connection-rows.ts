@@ -7,6 +7,7 @@ import type { Platform } from './platform.ts';
 import { orNone } from './projects.ts';
 import { type Provider, providers } from './providers.ts';
 import type { ConnectionRow } from './schema.ts';
+import { sealContext, sealedIn } from './sealed-columns.ts';
 import type { ConnectionSecret } from './upstream.ts';
 
 /** An external registry of the team, without what opens it. */
@@ -140,8 +141,8 @@ export function toSeen(actor: Actor, row: Row, projectIds: readonly string[] = [
 }
 
 /** Bound to its row and to its place in it: neither opens anywhere else. */
-export const secretContext = (id: string) => `connections/${id}`;
-export const replacementContext = (id: string) => `connections/${id}/replacement`;
+export const secretContext = (id: string) => sealContext(sealedIn.connections, id);
+export const replacementContext = (id: string) => sealContext(sealedIn.replacements, id);
 
 export const sealSecret = ({ secrets }: Platform, context: string, secret: ConnectionSecret): string =>
   secrets.seal(JSON.stringify(secret), context);

@@ -46,22 +46,32 @@ test('every answer of a management API says how many requests are left, refusals
   ]);
 });
 
-test('a key that asks too often is refused in the words of the surface, until its hour is over', async (t) => {
-  const { platform, team, ask } = await open(t, 1);
-  assert.equal((await ask('/lading/v1/registries')).status, 200);
-  platform.clock.advance(10 * 60_000);
-  const sentence = 'This API key may make 1 requests an hour and has made them. Try again in 50 minutes.';
-  const native = await ask('/lading/v1/registries');
-  const { type, detail } = native.answer.json();
-  assert.deepEqual([native.status, type, detail], [429, '/problems/throttled', sentence]);
-  const selectel = await ask('/api/v1/registries', { 'x-auth-token': team.secret });
-  assert.deepEqual([selectel.status, selectel.answer.json()], [429, { error: sentence }]);
-  for (const { answer, limits } of [native, selectel]) {
+const sentence = 'This API key may make 1 requests an hour and has made them. Try again in 50 minutes.';
+const surfaces: readonly [string, object][] = [
+  ['/lading/v1/registries', { type: '/problems/throttled', title: 'Too many requests', status: 429, detail: sentence }],
+  ['/api/v1/registries', { error: sentence }],
+  ['/api/v2/registries', { error: sentence }],
+  ['/v1/container-registries', { code: 'TOO_MANY_REQUESTS', message: sentence }],
+  ['/paperspace-apisio/v1/container-registries', { code: 'TOO_MANY_REQUESTS', message: sentence }],
+  ['/v1/container_registries', { status: 429, error: sentence }],
+  ['/v1/integrations/registries', { error: { status: 429, message: sentence, id: 'throttled' } }],
+  ['/v1/login', { error: { status: 429, message: sentence, id: 'throttled' } }],
+];
+for (const [url, body] of surfaces) {
+  test(`a key that asks too often is refused at ${url} in its own form, until its hour is over`, async (t) => {
+    const { platform, ask } = await open(t, 1);
+    assert.equal((await ask('/lading/v1/registries')).status, 200);
+    platform.clock.advance(10 * 60_000);
+    const { answer, status, limits } = await ask(url);
+    const { requestId: _, ...said } = answer.json();
+    assert.deepEqual([status, said], [429, body]);
     assert.deepEqual([...limits, answer.headers['retry-after']], ['1', '0', '3000', '3000']);
-  }
-  platform.clock.advance(50 * 60_000);
-  assert.equal((await ask('/lading/v1/registries')).status, 200);
-});
+    platform.clock.advance(50 * 60_000);
+    const later = await ask(url);
+    assert.notEqual(later.status, 429);
+    assert.deepEqual(later.limits, ['1', '0', '3600']);
+  });
+}
 
 // A team must not lose its pulls to somebody who lists registries in a loop.
 test('pulls, access tokens and what needs no key are not counted', async (t) => {

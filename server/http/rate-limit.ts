@@ -26,11 +26,10 @@ export function bindRateLimitHeaders(app: FastifyInstance, platform: Platform): 
   app.addHook('onSend', async (request, reply) => {
     const allowance = allowances.get(request);
     if (!allowance) return;
-    const { limit, remaining, resetSeconds, isAllowed } = allowance;
+    const { limit, remaining, resetSeconds } = allowance;
     reply.header('x-ratelimit-limit', String(limit));
     reply.header('x-ratelimit-remaining', String(remaining));
     // Seconds from now, as Northflank documents it.
     reply.header('x-ratelimit-reset', String(resetSeconds));
-    if (!isAllowed) reply.header('retry-after', String(resetSeconds));
   });
 }
