@@ -9,6 +9,8 @@ import { checkNamespace } from './namespace.ts';
 import { toTrouble } from './sentences.ts';
 import { type LogIn, type Note, signIn } from './sign-in.ts';
 
+export const notTried = 'Not tried: an earlier step failed.';
+
 /** Each step as a pull would take it. The first that fails is the last that is tried. */
 export async function checkRegistry(talk: Conversation, logIn: LogIn): Promise<UpstreamCheck> {
   const noted = new Map<UpstreamStep, UpstreamStepResult>();
@@ -22,9 +24,7 @@ export async function checkRegistry(talk: Conversation, logIn: LogIn): Promise<U
     const { credentials } = talk.target;
     if (credentials) credentialsExpireAt = await findExpiry(talk, access, credentials);
   }
-  const steps = upstreamSteps.map(
-    (step) => noted.get(step) ?? { step, result: 'skipped' as const, message: 'Not tried: an earlier step failed.' },
-  );
+  const steps = upstreamSteps.map((step) => noted.get(step) ?? { step, result: 'skipped' as const, message: notTried });
   return { steps, latencyMs: talk.latencyMs(), rateLimit: talk.rateLimit(), credentialsExpireAt };
 }
 

@@ -5,11 +5,13 @@ import {
   type HostCredentials,
   isUpstreamFault,
   type Upstream,
+  type UpstreamCheck,
   type UpstreamFault,
   type UpstreamLogin,
   type UpstreamTarget,
+  upstreamSteps,
 } from '#core/upstream.ts';
-import { checkRegistry } from './check.ts';
+import { checkRegistry, notTried } from './check.ts';
 import { type Conversation, type Limits, openConversation } from './conversation.ts';
 import { needsEcrLogin, requestEcrLogin } from './ecr.ts';
 
@@ -23,7 +25,8 @@ export function openUpstream(outbound: Outbound, { now = Date.now, limits = {} }
   const open = (target: UpstreamTarget): Conversation =>
     openConversation({ outbound, target, limits: { ...limitsDefault, ...limits }, now });
   return {
-    check(target) {
+    async check(target) {
+      if (!isHost(target)) return toUnreachable(target);
       const talk = open(target);
       return checkRegistry(talk, async (credentials) => {
         if (!needsEcrLogin(target)) return toLogin(target, credentials);
@@ -36,9 +39,27 @@ export function openUpstream(outbound: Outbound, { now = Date.now, limits = {} }
     async logIn(target) {
       const { credentials } = target;
       if (!needsEcrLogin(target)) return toLogin(target, credentials);
+      if (!isHost(target)) return { step: 'token', message: notAHost(target) };
       return logins.get(keyOf(target, credentials), () => requestEcrLogin(open(target), credentials));
     },
   };
+}
+
+/** `name[:port]` and nothing else that a URL may have: whoever made the target has to have seen to that. */
+function isHost({ scheme, host }: UpstreamTarget): boolean {
+  if (!/^[^\s/\\?#@]+$/.test(host) || !URL.canParse(`${scheme}://${host}/`)) return false;
+  return new URL(`${scheme}://${host}/`).pathname === '/';
+}
+
+const notAHost = ({ host }: UpstreamTarget): string => `${JSON.stringify(host.slice(0, 80))} is no host of a registry.`;
+
+function toUnreachable(target: UpstreamTarget): UpstreamCheck {
+  const steps = upstreamSteps.map((step, i) =>
+    i === 0
+      ? { step, result: 'failed' as const, message: notAHost(target) }
+      : { step, result: 'skipped' as const, message: notTried },
+  );
+  return { steps, latencyMs: 0, rateLimit: null, credentialsExpireAt: null };
 }
 
 function toLogin({ provider }: UpstreamTarget, { username, password }: HostCredentials): UpstreamLogin {
