@@ -32,16 +32,20 @@ function parseExample(block: string): HttpExample {
   return { title: title.trim(), name, method, url, headers, body: body || undefined };
 }
 
-/** The text with its `{{variables}}`, and `{{name.response.body.$.field}}` of earlier answers. Throws for unknown ones. */
+/** The text with its `{{variables}}`, and `{{name.response.body.$.path.to.it}}` of earlier answers. Throws for unknown ones. */
 export function fillIn(
   text: string,
   variables: Readonly<Record<string, string>>,
   answers: ReadonlyMap<string, Readonly<Record<string, unknown>>>,
 ): string {
   return text.replaceAll(/\{\{([^}]+)\}\}/g, (all, inner: string) => {
-    const [, name = '', field = ''] = /^(\w+)\.response\.body\.\$\.(\w+)$/.exec(inner) ?? [];
-    const value = name ? answers.get(name)?.[field] : variables[inner];
+    const [, name = '', path = ''] = /^(\w+)\.response\.body\.\$\.([\w.]+)$/.exec(inner) ?? [];
+    const value = name ? valueAt(answers.get(name), path) : variables[inner];
     if (typeof value !== 'string') throw new Error(`${all} has no value`);
     return value;
   });
+}
+
+function valueAt(value: unknown, path: string): unknown {
+  return path.split('.').reduce((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 }
