@@ -30,6 +30,7 @@ import { Operation, OperationList } from './operations.ts';
 import { Problem } from './problem.ts';
 import { CreatedProject, CreateProject, Project, ProjectList, UpdateProject } from './projects.ts';
 import { Provider, ProviderList } from './providers.ts';
+import { DockerConfig, KubernetesSecret, PullSecret, PullSecretEntry } from './pull-secrets.ts';
 import { CreateRegistry, Registry, RegistryList, UpdateRegistry } from './registries.ts';
 import { Repository, RepositoryList } from './repositories.ts';
 import { Tag, TagList } from './tags.ts';
@@ -67,11 +68,13 @@ export const components: readonly Named[] = [
   CreateRegistry,
   CreateTeam,
   CreateToken,
+  DockerConfig,
   Image,
   ImageList,
   IndexEntry,
   Integration,
   IntegrationList,
+  KubernetesSecret,
   Layer,
   Operation,
   OperationList,
@@ -80,6 +83,8 @@ export const components: readonly Named[] = [
   ProjectList,
   Provider,
   ProviderList,
+  PullSecret,
+  PullSecretEntry,
   RenewToken,
   Registry,
   RegistryList,

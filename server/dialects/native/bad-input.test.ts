@@ -129,13 +129,14 @@ test('no query parameter is more than invalid, and limits are kept', async (t) =
       }
       assertRefused(await raw(`${asked}?${name}=1&${name}=1`), `${name} twice`);
     }
+    assertRefused(await raw(`${asked}?limits=5`), 'an unknown parameter');
+    if (!list.query.some(({ name }) => name === 'limit')) continue;
     for (const limit of ['0', '-1', '-9223372036854775808']) assertRefused(await raw(`${asked}?limit=${limit}`), limit);
     for (const limit of ['201', '9223372036854775808', '9'.repeat(30)]) {
       const { status, json } = await raw(`${asked}?limit=${limit}`);
       assert.equal(status, 200, limit);
       assert.ok(json.items.length <= 200);
     }
-    assertRefused(await raw(`${asked}?limits=5`), 'an unknown parameter');
   }
   const others = endpointsOf(world.document).filter((one) => one.method !== 'GET' && one.query.length > 0);
   for (const other of others) {

@@ -18,6 +18,7 @@ import { bindOpenApi } from './openapi.ts';
 import { bindOperations } from './operations.ts';
 import { bindProjects } from './projects.ts';
 import { bindProviders } from './providers.ts';
+import { bindPullSecrets } from './pull-secrets.ts';
 import { bindRegistries } from './registries.ts';
 import { bindRepositories } from './repositories.ts';
 import { compileSerializersLazily } from './serialization.ts';
@@ -54,6 +55,7 @@ function bindEndpoints(app: NativeApp, platform: Platform): void {
 
   bindTeams(app, platform);
   bindProjects(app, platform);
+  bindPullSecrets(app, platform);
   bindRegistries(app, platform);
   bindRepositories(app, platform);
   bindImages(app, platform);

@@ -31,6 +31,8 @@ const tables = [
   'connections',
   'connection_projects',
   'connection_tests',
+  'connection_uses',
+  'project_pull_tokens',
   'operations',
 ] as const;
 
@@ -262,8 +264,14 @@ test('no answer but the one that makes a secret shows it, not even to the owner'
     for (const query of queries) {
       const { text, status } = await call(`${requestFor(endpoint, mine)}${query}`);
       assert.ok(status === 200 || query !== '', `${endpoint.id}: ${text}`);
+      for (const secret of made) assert.ok(!text.includes(secret), `${endpoint.id}${query}: ${text}`);
+      // A door: what it hands out is its answer.
+      if (endpoint.id === 'getPullSecret') continue;
       assert.ok(!/ldg_|planted-password/i.test(text), `${endpoint.id}${query}: ${text}`);
-      assert.ok(endpoint.id === 'listProviders' || !/(?<!has)secret(?!Name")/i.test(text), `${endpoint.id}: ${text}`);
+      assert.ok(
+        endpoint.id === 'listProviders' || !/(?<!has|pull-)secret(?!Name")/i.test(text),
+        `${endpoint.id}: ${text}`,
+      );
     }
   }
   assert.ok(team.secret.startsWith('ldg_'));
