@@ -118,6 +118,21 @@ test('every sealed column of the database is in the list', async (t) => {
   assert.deepEqual(found.toSorted(), sealedColumns.map(nameOf).toSorted());
 });
 
+// Values that are stored already are bound to these words: another spelling would open none of them.
+test('what sealed values are bound to stays as it is', () => {
+  assert.deepEqual(
+    sealedColumns.map((column) => sealContext(column, '1')),
+    [
+      'signing_keys/1',
+      'clusters/1',
+      'cluster_integrations/1',
+      'connections/1',
+      'connections/1/replacement',
+      'project_pull_tokens/1',
+    ],
+  );
+});
+
 test('after a rotation the new key alone opens every column, and a second one has nothing to do', async (t) => {
   const world = await open(t);
   await seedEachColumn(world);
