@@ -2,7 +2,7 @@ import { isFault, type OutboundAnswer } from '#core/outbound.ts';
 import type { HostCredentials, UpstreamFault } from '#core/upstream.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { Conversation, Question } from './conversation.ts';
-import { mayHaveCredentials } from './credentials-guard.ts';
+import { isAsSecure, mayHaveCredentials } from './credentials-guard.ts';
 import { objectOf } from './json-answer.ts';
 import { isRefusal, toRefusal, toTrouble } from './sentences.ts';
 
@@ -52,15 +52,15 @@ export function chooseAccess(
   const authorization = toBasic(credentials);
   if (bearer && mayHaveCredentials(bearer.realm, registry, target)) return { kind: 'bearer', ...bearer, authorization };
   if (basic) return { kind: 'basic', authorization };
-  return { step: 'token', message: toGuardRefusal(target.host, bearer?.realm) };
+  return { step: 'token', message: toGuardRefusal(target.host, bearer?.realm, registry) };
 }
 
-function toGuardRefusal(host: string, realm: URL | undefined): string {
-  const isPlain = realm?.protocol === 'http:';
+function toGuardRefusal(host: string, realm: URL | undefined, registry: URL): string {
   const service = realm?.host.slice(0, 253) ?? '';
-  const sentence = `${host} asks for a token of ${service}, which ${isPlain ? 'does not encrypt' : 'is not evidently its own'}, so the credentials were not sent there.`;
-  if (isPlain) return `${sentence} Its token service must be asked over https.`;
-  return `${sentence} If you trust it, name ${service} as the token host of the connection.`;
+  if (realm && !isAsSecure(realm, registry)) {
+    return `${host} asks for a token of ${service}, which does not encrypt, so the credentials were not sent there. Its token service must be asked over https.`;
+  }
+  return `${host} asks for a token of ${service}, which is not evidently its own, so the credentials were not sent there. If you trust it, name ${service} as the token host of the connection.`;
 }
 
 /** Header for requests to the registry; the token of a scope where it wants one. */

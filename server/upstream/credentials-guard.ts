@@ -9,12 +9,15 @@ import type { UpstreamTarget } from '#core/upstream.ts';
  * Whoever gets between us and a registry would otherwise have them sent anywhere (CVE-2026-33540).
  */
 export function mayHaveCredentials(realm: URL, registry: URL, target: UpstreamTarget): boolean {
-  const isAsSecure =
-    realm.protocol === 'https:' ||
-    (realm.protocol === 'http:' && registry.protocol === 'http:' && nameOf(realm) === nameOf(registry));
-  if (!isAsSecure) return false;
+  if (!isAsSecure(realm, registry)) return false;
   const isNamed = target.tokenHost !== null && hostOf(realm) === target.tokenHost.toLowerCase();
   return isNamed || providerRules[target.provider].tokenHosts.includes(hostOf(realm)) || hasSameOwner(realm, registry);
+}
+
+/** Encrypted, or no less so than the registry on the same host. */
+export function isAsSecure(realm: URL, registry: URL): boolean {
+  if (realm.protocol === 'https:') return true;
+  return realm.protocol === 'http:' && registry.protocol === 'http:' && nameOf(realm) === nameOf(registry);
 }
 
 /**

@@ -62,7 +62,7 @@ test('a token service that gives tokens to everybody proves only what its tokens
   const vague = await check(targetOf(registry, { credentials: wrong }));
   assert.equal(outline(vague), 'psppps');
   assert.match(messageOf(vague, 'token'), /gives one to everybody: it cannot be told/);
-  registry.toToken = (user) => jwtOf({ sub: user, jti: String(Math.random()) });
+  registry.toToken = ({ user }) => jwtOf({ sub: user, jti: String(Math.random()) });
   const known = await check(targetOf(registry));
   assert.match(messageOf(known, 'token'), /accepts the user name and the password/);
   const unknown = await check(targetOf(registry, { credentials: wrong }));

@@ -12,7 +12,8 @@ export type SeenRequest = { method: string; path: string; headers: IncomingMessa
 /** What is sent instead of an answer: nothing ever, half of something, or this. */
 export type Instead = undefined | 'hang' | 'cut' | { status: number; headers?: Record<string, string>; body?: string };
 
-type Grant = { user: string; repositories: readonly string[]; mayList: boolean };
+/** What a token lets its user do. */
+export type Grant = { user: string; repositories: readonly string[]; mayList: boolean };
 
 export type ScriptedRegistry = {
   host: string;
@@ -31,8 +32,8 @@ export type ScriptedRegistry = {
   givesToStrangers: boolean;
   /** Whether it takes wrong credentials for none. */
   forgivesWrong: boolean;
-  /** Makes a token of its user; random ones otherwise. */
-  toToken: (user: string) => string;
+  /** Random ones, unless somebody else is to read them. */
+  toToken: (grant: Grant) => string;
   /** Shared by a registry and the server that issues its tokens. */
   tokens: Map<string, Grant>;
   /** Who may read each; `*`: everybody. */
@@ -132,12 +133,10 @@ function giveToken(state: ScriptedRegistry, seen: SeenRequest, url: URL): Answer
   if (user === null) return refusal(401, 'UNAUTHORIZED', { 'www-authenticate': 'Basic realm="tokens"' });
   const scopes = url.searchParams.getAll('scope').join(' ').split(' ');
   const names = scopes.flatMap((scope) => /^repository:(.+):pull$/.exec(scope)?.[1] ?? []);
-  const token = state.toToken(user);
-  state.tokens.set(token, {
-    user,
-    repositories: names.filter((name) => mayRead(state, user, name)),
-    mayList: scopes.includes('registry:catalog:*'),
-  });
+  const repositories = names.filter((name) => mayRead(state, user, name));
+  const grant = { user, repositories, mayList: scopes.includes('registry:catalog:*') };
+  const token = state.toToken(grant);
+  state.tokens.set(token, grant);
   return json(200, { token });
 }
 
