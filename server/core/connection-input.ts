@@ -174,7 +174,7 @@ export function toSlugOf(name: string, id: string): string {
 }
 
 function parseDescription(text: string): string {
-  if (text.length <= 1000 && !/[^\P{Cc}\n\r\t]/u.test(text)) return text;
+  if (text.length <= 1000 && text.isWellFormed() && !/[^\P{Cc}\n\r\t]/u.test(text)) return text;
   return refuseConnection('description', 'must be at most 1000 characters, without control characters');
 }
 

@@ -38,7 +38,7 @@ const passwordLengthMax = 64 * 1024;
 
 function requirePlainText(field: string, text: string, lengthMax: number): void {
   // A key file has line ends; nothing else that cannot be printed belongs into a header.
-  if (text.length > lengthMax || /[^\P{Cc}\n\r\t]/u.test(text)) {
+  if (text.length > lengthMax || !text.isWellFormed() || /[^\P{Cc}\n\r\t]/u.test(text)) {
     refuseConnection(field, `must be at most ${lengthMax} characters, without control characters`);
   }
 }

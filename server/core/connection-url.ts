@@ -24,7 +24,8 @@ export function parsePlace(platform: Platform, provider: Provider, given: string
 export function readPlace(given: string, field = 'url'): ConnectionPlace {
   const text = given.trim();
   const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`;
-  const url = text.length <= urlLengthMax && URL.canParse(full) ? new URL(full) : undefined;
+  const isText = text.length <= urlLengthMax && text.isWellFormed();
+  const url = isText && URL.canParse(full) ? new URL(full) : undefined;
   // The parser drops line ends and tabs wherever they stand; a person would read another host.
   const isPlain = url && !/[\s\p{Cc}]/u.test(text) && !url.username && !url.password && !url.search && !url.hash;
   if (text === '' || !isPlain || !/^https?:$/.test(url.protocol)) {

@@ -38,7 +38,7 @@ test('every slug, with every suffix, is a registry name', () => {
 
 test('a name is trimmed, and one that nobody could read in a list is refused', () => {
   assert.equal(parseDisplayName('  CI <b>of</b> Zoë ', 'key'), 'CI <b>of</b> Zoë');
-  for (const name of ['', '   ', 'a\nb', 'a\0b', 'gnp\u202eexe', 'x'.repeat(101)]) {
+  for (const name of ['', '   ', 'a\nb', 'a\0b', '\ud800', 'gnp\u202eexe', 'x'.repeat(101)]) {
     assert.throws(() => parseDisplayName(name, 'key'), { reason: 'invalid' }, JSON.stringify(name));
   }
 });

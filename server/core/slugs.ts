@@ -11,7 +11,7 @@ const invisible = /[\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 /** A name given by a person: trimmed, 1 to 100 characters, all of them visible. Throws `invalid`. */
 export function parseDisplayName(text: string, about: Subject): string {
   const name = text.trim();
-  if (name !== '' && name.length <= nameLengthMax && !invisible.test(name)) return name;
+  if (name !== '' && name.length <= nameLengthMax && name.isWellFormed() && !invisible.test(name)) return name;
   throw new Failure('invalid', `A name has 1 to ${nameLengthMax} characters and no control characters.`, {
     about,
     fields: { '/name': `1 to ${nameLengthMax} characters, no control characters` },

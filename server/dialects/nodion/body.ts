@@ -21,7 +21,8 @@ export function fromNewRegistry(body: unknown): ConnectionInput {
 
 /** Throws `invalid`, also for a type: what a registry is does not change. */
 export function fromChange(body: unknown): ConnectionInputChange {
-  if (body === undefined) throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
+  if (body === undefined || body === null)
+    throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
   if (fieldOf(body, 'registry_type', isText) !== undefined) {
     const said = "can't be changed: add another registry";
     throw new Failure('invalid', `registry_type ${said}.`, { fields: { '/registry_type': said } });

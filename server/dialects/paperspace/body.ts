@@ -29,7 +29,8 @@ export function fromOptional(body: unknown): Pick<ConnectionInputChange, 'provid
 
 /** Any of the fields; what is not given stays as it is. */
 export function fromChange(body: unknown): ConnectionInputChange {
-  if (body === undefined) throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
+  if (body === undefined || body === null)
+    throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
   const texts = required.map((name) => [name, fieldOf(body, name, isText)] as const);
   return { ...(Object.fromEntries(texts) as ConnectionInputChange), ...fromOptional(body) };
 }
