@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { keysOf, loginOf, openPullSecretWorld, ownHost } from '#test/pull-secret-world.ts';
+
+test('Docker Hub has the key that docker looks up, whatever its host is called', async (t) => {
+  for (const url of ['docker.io', 'https://index.docker.io/v1/', 'registry-1.docker.io', 'hub.docker.com']) {
+    const { connect, read } = await openPullSecretWorld(t);
+    await connect({ name: 'hub', provider: url === 'docker.io' ? 'dockerhub' : 'oci', url, namespace: 'acme' });
+    const secret = await read();
+    assert.deepEqual(keysOf(secret), [ownHost, 'https://index.docker.io/v1/'], url);
+    assert.deepEqual(loginOf(secret, 'https://index.docker.io/v1/'), ['hub-user', 'hub-password']);
+  }
+});
+
+test('a key file is the password of _json_key, and Docker auths are an entry for each host', async (t) => {
+  const { connect, read } = await openPullSecretWorld(t);
+  const keyFile = JSON.stringify({ type: 'service_account', private_key: '-----BEGIN\nx: y\n' });
+  await connect({ name: 'google', provider: 'gcr', url: 'eu.gcr.io', username: '_json_key', password: keyFile });
+  const auths = {
+    'a.example.com': { auth: Buffer.from('ann:p:w').toString('base64') },
+    'b.example.com:5000': { username: 'bob', password: 'pw' },
+  };
+  await connect({ name: 'several', url: 'a.example.com', username: undefined, password: undefined, auths });
+  const secret = await read();
+  assert.deepEqual(loginOf(secret, 'eu.gcr.io'), ['_json_key', keyFile]);
+  assert.deepEqual(loginOf(secret, 'a.example.com'), ['ann', 'p:w']);
+  assert.deepEqual(loginOf(secret, 'b.example.com:5000'), ['bob', 'pw']);
+});
+
+test('where several share a host the oldest has it, and each its namespace', async (t) => {
+  const { connect, read } = await openPullSecretWorld(t);
+  await connect({ name: 'first', url: 'ghcr.io', provider: 'ghcr', namespace: 'Acme' });
+  await connect({ name: 'second', url: 'https://ghcr.io/', provider: 'ghcr', namespace: '/other/team/' });
+  await connect({ name: 'third', url: 'ghcr.io', provider: 'oci' });
+  await connect({ name: 'fourth', url: 'ghcr.io', provider: 'oci', namespace: 'acme' });
+  const secret = await read();
+  assert.deepEqual(keysOf(secret), [ownHost, 'ghcr.io', 'ghcr.io/acme', 'ghcr.io/other/team']);
+  assert.deepEqual(loginOf(secret, 'ghcr.io'), ['first-user', 'first-password']);
+  assert.deepEqual(loginOf(secret, 'ghcr.io/acme'), ['first-user', 'first-password']);
+  assert.deepEqual(loginOf(secret, 'ghcr.io/other/team'), ['second-user', 'second-password']);
+  assert.equal(secret.warnings.length, 3);
+  assert.match(secret.warnings[0] ?? '', /first and second.*first, has.*second has ghcr\.io\/other\/team/);
+  assert.match(secret.warnings[1] ?? '', /first and third.*third is left out/);
+  assert.match(secret.warnings[2] ?? '', /first and fourth.*fourth is left out/);
+});
+
+test('a connection to a host of ours never takes the entry of our registries', async (t) => {
+  const { connect, read } = await openPullSecretWorld(t);
+  await connect({ name: 'odd', url: ownHost });
+  await connect({ name: 'path', url: ownHost, namespace: 'their/app' });
+  const secret = await read();
+  assert.deepEqual(keysOf(secret), [ownHost, `${ownHost}/their/app`]);
+  assert.equal(loginOf(secret, ownHost)[0], 'token');
+  assert.deepEqual(loginOf(secret, `${ownHost}/their/app`), ['path-user', 'path-password']);
+  assert.match(secret.warnings[0] ?? '', /localhost:8080 is a host of this platform.*odd is left out/);
+  assert.match(secret.warnings[1] ?? '', /path has localhost:8080\/their\/app/);
+});
