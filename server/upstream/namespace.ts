@@ -14,7 +14,6 @@ const skipped = (message: string): Finding => ({ result: 'skipped', message });
 
 const part = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const repositoryName = new RegExp(`^${part}(?:/${part})*$`);
-const catalogPage = 200;
 
 /**
  * Whether something under the namespace may be read. A namespace can be a repository, or what the names of repositories
@@ -59,25 +58,31 @@ const notReadable = (host: string, name: string) =>
 const notListed = (host: string, namespace: string) =>
   `${namespace} is no repository that may be read, and ${host} does not list what is below it: it cannot be told whether anything there may be read.`;
 
+// zot begins after `last` only where that is a repository, and lists nothing otherwise: then its first page has to do.
+const catalogQueries = (namespace: string) => [{ n: '200', last: namespace }, { n: '1000' }];
+
 async function lookBelow(talk: Conversation, access: Access, namespace: string, isUnknown: boolean): Promise<Finding> {
   const { host } = talk.target;
-  const url = new URL('/v2/_catalog', talk.registry);
-  url.search = new URLSearchParams({ n: String(catalogPage), last: namespace }).toString();
-  const answer = await askAs(talk, access, url, 'registry:catalog:*');
-  if (isDenial(answer)) return answer.isRefusal ? skipped(notListed(host, namespace)) : failed(answer.message);
-  const repositories = answer.status === 200 ? objectOf(answer)?.repositories : undefined;
-  if (answer.status === 429) return failed(toTrouble(host, answer));
-  if (!Array.isArray(repositories)) return skipped(notListed(host, namespace));
-  const first = repositories.find(
+  for (const query of catalogQueries(namespace)) {
+    const url = new URL('/v2/_catalog', talk.registry);
+    url.search = new URLSearchParams(query).toString();
+    const answer = await askAs(talk, access, url, 'registry:catalog:*');
+    if (isDenial(answer)) return answer.isRefusal ? skipped(notListed(host, namespace)) : failed(answer.message);
+    if (answer.status === 429) return failed(toTrouble(host, answer));
+    const repositories = answer.status === 200 ? objectOf(answer)?.repositories : undefined;
+    if (!Array.isArray(repositories)) return skipped(notListed(host, namespace));
+    const first = firstBelow(namespace, repositories);
+    if (first !== undefined) return readFirst(talk, access, first);
+  }
+  const why = isUnknown ? 'there is nothing yet' : 'nothing there is shown to these credentials';
+  return skipped(`${host} lists no repository below ${namespace}: ${why}, so nothing could be read.`);
+}
+
+const firstBelow = (namespace: string, repositories: readonly unknown[]): string | undefined =>
+  repositories.find(
     (name): name is string =>
       typeof name === 'string' && name.length <= 255 && name.startsWith(`${namespace}/`) && repositoryName.test(name),
   );
-  if (first === undefined) {
-    const why = isUnknown ? 'there is nothing yet' : 'nothing there is shown to these credentials';
-    return skipped(`${host} lists no repository below ${namespace}: ${why}, so nothing could be read.`);
-  }
-  return readFirst(talk, access, first);
-}
 
 async function readFirst(talk: Conversation, access: Access, name: string): Promise<Finding> {
   const { host } = talk.target;

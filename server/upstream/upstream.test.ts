@@ -101,6 +101,9 @@ test('a namespace is a repository, or what is below it is looked for', async (t)
     assert.match(await at('secret'), /^s .* lists no repository below secret/);
     assert.match(await at('Not A Name'), /^f .* cannot be the name/);
     assert.match(await at('../../x'), /^f .* cannot be the name/);
+    registry.listsAfterKnown = true;
+    assert.match(await at('team'), /^p team\/app may be read/);
+    registry.listsAfterKnown = false;
     registry.lists = false;
     assert.match(await at('team'), /^s .* does not list what is below it/);
   }

@@ -31,8 +31,8 @@ async function startDockerRegistry(t: Scope, root: string, auth: Auth): Promise<
   return { host };
 }
 
-/** bcrypt of `correct horse`: htpasswd files take nothing else here. */
-const htpasswd = 'alice:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n';
+/** A line of htpasswd with `correct horse`; neither docker-registry nor zot takes anything but bcrypt. */
+export const bcryptOfAlice = 'alice:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n';
 
 export type DockerRegistries = {
   open: DockerRegistry;
@@ -66,7 +66,9 @@ export async function startDockerRegistries(t: Scope): Promise<DockerRegistries>
   };
   return {
     open: await startDockerRegistry(t, root, undefined),
-    withPassword: await startDockerRegistry(t, root, { htpasswd: { realm: 'r', path: path('htpasswd', htpasswd) } }),
+    withPassword: await startDockerRegistry(t, root, {
+      htpasswd: { realm: 'r', path: path('htpasswd', bcryptOfAlice) },
+    }),
     withToken: await startDockerRegistry(t, root, { token }),
     tokenService,
     signWith,

@@ -39,6 +39,8 @@ export type ScriptedRegistry = {
   /** Who may read each; `*`: everybody. */
   repositories: Map<string, readonly string[]>;
   lists: boolean;
+  /** Whether `last` must be a repository, as zot wants it. */
+  listsAfterKnown: boolean;
   /** On every answer of the registry. */
   headers: Record<string, string>;
   /** Looks at a request first; what it answers is sent instead. */
@@ -65,6 +67,7 @@ export async function startRegistry(t: Scope, { tls, address = '127.0.0.1' }: Op
     tokens: new Map(),
     repositories: new Map([['team/app', ['alice']]]),
     lists: true,
+    listsAfterKnown: false,
     headers: {},
     before: undefined,
   };
@@ -165,6 +168,7 @@ function listCatalog(state: ScriptedRegistry, grant: Grant, url: URL): Answer {
   if (!state.lists) return refusal(404, 'UNSUPPORTED');
   if (!grant.mayList) return refusal(401, 'UNAUTHORIZED', challengeOf(state));
   const [n, last] = [Number(url.searchParams.get('n') ?? 100), url.searchParams.get('last') ?? ''];
+  if (state.listsAfterKnown && last !== '' && !state.repositories.has(last)) return json(200, { repositories: [] });
   const names = [...state.repositories.keys()].filter((name) => mayRead(state, grant.user, name) && name > last);
   return json(200, { repositories: names.toSorted().slice(0, n) });
 }
