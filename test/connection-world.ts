@@ -1,7 +1,20 @@
 import { createConnection, getConnection, type NewConnection } from '#core/connections.ts';
+import type { Platform } from '#core/platform.ts';
+import type { Upstream } from '#core/upstream.ts';
 import type { Scope } from './database.ts';
 import { loopback, openTestPlatform, seedTeam } from './platform.ts';
 import { type ScriptedRegistry, startRegistry } from './servers/registry.ts';
+
+/** The same platform, where something happens between what the registry answers and what is made of it. */
+export function afterCheck<P extends Platform>(platform: P, happens: () => Promise<unknown>): P {
+  const { upstream } = platform;
+  const check: Upstream['check'] = async (target) => {
+    const answer = await upstream.check(target);
+    await happens();
+    return answer;
+  };
+  return { ...platform, upstream: { ...upstream, check } };
+}
 
 export const secretOfAlice = 'correct horse';
 

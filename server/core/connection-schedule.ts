@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { systemActor } from './actors.ts';
 import type { Row } from './connection-rows.ts';
 import { runTest } from './connection-tests.ts';
-import { Failure } from './failure.ts';
+import { Failure, type Reason } from './failure.ts';
 import { newId } from './ids.ts';
 import type { Platform } from './platform.ts';
 
@@ -24,9 +24,10 @@ export async function testNextConnection(platform: Platform, workerId: string): 
     await runTest(platform, systemActor(claimed.team_id), claimed, 'scheduled');
     isDone = true;
   } catch (error) {
-    // Changed or deleted meanwhile, or too much waits: its turn comes again.
-    isDone = error instanceof Failure && error.reason === 'conflict';
-    if (!(error instanceof Failure)) {
+    const reason = error instanceof Failure ? error.reason : undefined;
+    // A change has made it due already.
+    isDone = reason === 'conflict';
+    if (reason === undefined || !expected.includes(reason)) {
       platform.log.error({ connection: claimed.id, err: error }, 'testing a connection failed');
     }
   } finally {
@@ -34,6 +35,9 @@ export async function testNextConnection(platform: Platform, workerId: string): 
   }
   return true;
 }
+
+/** Changed or deleted meanwhile, or too much waits. */
+const expected: readonly Reason[] = ['conflict', 'not_found', 'throttled'];
 
 /** Of many teams the one after the last that was served here, and of it what has waited longest. */
 async function claimConnection(platform: Platform, workerId: string): Promise<Row | 'none' | 'lost'> {

@@ -157,7 +157,14 @@ test('of many who take one name at once, one gets it', async (t) => {
   assert.deepEqual(made.map(({ status }) => status).sort(), ['fulfilled', 'rejected', 'rejected', 'rejected']);
   const renamed = await Promise.allSettled(['a', 'b', 'c'].map((connection) => update({ connection, name: 'New' })));
   assert.deepEqual(renamed.map(({ status }) => status).sort(), ['fulfilled', 'rejected', 'rejected']);
-  for (const one of [...made, ...renamed]) {
+  const mixed = await Promise.allSettled([
+    create({ name: 'Third' }),
+    update({ connection: 'a', name: 'third' }),
+    create({ name: 'THIRD' }),
+    update({ connection: 'b', name: 'tHIRD' }),
+  ]);
+  assert.equal(mixed.filter(({ status }) => status === 'fulfilled').length, 1);
+  for (const one of [...made, ...renamed, ...mixed]) {
     if (one.status === 'rejected') assert.equal(one.reason.reason, 'conflict');
   }
   const folded = names(await listConnections(platform, owner, { limit: 50 })).map((name) => name.toLowerCase());

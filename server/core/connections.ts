@@ -51,6 +51,8 @@ export async function createConnection(platform: Platform, actor: Actor, input: 
   return transact(platform, async (platform) => {
     const { db, now } = platform;
     const projectIds = projects && (await requireProjects(platform, actor, projects));
+    // A rename to the same name at this moment would else meet the new row only where it breaks the unique index.
+    await lockTeam(platform, actor.teamId);
     const row = await db
       .insertInto('connections')
       .values({
