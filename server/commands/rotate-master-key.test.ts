@@ -172,6 +172,16 @@ test('a start without the key that was lost is refused by its id, and makes no o
   assert.deepEqual([code, /^lading: There is no master key/.test(output)], [2, true], output);
 });
 
+test('a key that only a connection needs is asked for at the start, not at its first use', async (t) => {
+  const own = newKey('own');
+  const lading = await start(t, makeTestDirectory(t, memoryDirectory), own);
+  await seedConnections(lading, newKey('theirs'), 1);
+  assert.equal(await lading.stop(), 0);
+  assert.match(await refusal(lading, own), /^lading: .*master key "theirs", which is not configured/);
+  const { code, output } = await run(lading);
+  assert.deepEqual([code, /^lading: .*master key "theirs"/.test(output)], [2, true], output);
+});
+
 test('configured keys are the operator’s: no new one is made, and nothing is made where nothing is', async (t) => {
   const lading = await start(t, makeTestDirectory(t, memoryDirectory), newKey('mine'));
   const { code, output } = await run(lading, '--new-key');
