@@ -78,7 +78,7 @@ export async function startDockerRegistries(t: Scope): Promise<DockerRegistries>
 const issuer = 'token service of a test';
 
 /** Tokens as the distribution spec has them, with the certificate of their key inside. */
-function openSigner(authority: Authority) {
+export function openSigner(authority: Authority) {
   const { certificatePem, keyPem } = authority.issue('tokens');
   const x5c = [new X509Certificate(certificatePem).raw.toString('base64')];
   const signGrant = ({ user, repositories, mayList }: Grant): string => {
@@ -95,5 +95,5 @@ function openSigner(authority: Authority) {
     const signature = sign('sha256', Buffer.from(text), { key: keyPem, dsaEncoding: 'ieee-p1363' });
     return `${text}.${signature.toString('base64url')}`;
   };
-  return { caPem: authority.caPem, signGrant };
+  return { caPem: authority.caPem, certificatePem, signGrant };
 }
