@@ -4,8 +4,9 @@ import { seedKey, seedTeam } from '#test/platform.ts';
 import { connectAs, keysOf, loginOf, openPullSecretWorld, ownHost, ownSecretOf } from '#test/pull-secret-world.ts';
 import { findActorBySecret } from './actors.ts';
 import { revokeApiKey } from './api-keys.ts';
-import { deleteConnection } from './connections.ts';
+import { deleteConnection, updateConnection } from './connections.ts';
 import { deleteProject } from './project-deletion.ts';
+import { createProject } from './projects.ts';
 import { getPullSecret } from './pull-secrets.ts';
 
 test('a project gets what the whole team may use and what is for it, and nothing else', async (t) => {
@@ -81,23 +82,53 @@ test('it takes its own permission, of an API key that is not revoked', async (t)
   await assert.rejects(read('shop', late.actor), { reason: 'unauthenticated' });
 });
 
-test('a hand-out while its project or a connection is deleted comes before or after, and leaves nothing', async (t) => {
+// Each round is one more chance for an engine that lets them run at once to mix them up.
+const rounds = 15;
+
+test('a hand-out while a connection is deleted comes before or after, and leaves nothing', async (t) => {
   const { platform, owner, connect, read } = await openPullSecretWorld(t);
-  const connection = await connect({ name: 'late' });
-  const [first, gone, second, project] = await Promise.allSettled([
-    read(),
-    deleteConnection(platform, owner, { connection: connection.id }),
-    read(),
-    deleteProject(platform, owner, { project: 'shop' }),
-  ]);
-  assert.equal(gone.status, 'fulfilled', String((gone as { reason?: unknown }).reason));
-  assert.equal(project.status, 'fulfilled', String((project as { reason?: unknown }).reason));
-  for (const one of [first, second]) {
-    if (one.status === 'rejected') assert.equal(one.reason.reason, 'not_found');
-    else assert.equal(await findActorBySecret(platform, ownSecretOf(one.value)), undefined);
+  for (let round = 0; round < rounds; round++) {
+    const { id } = await connect({ name: `round-${round}` });
+    const deletion = () => deleteConnection(platform, owner, { connection: id });
+    await Promise.all([read(), read('default'), deletion(), read(), read('default')]);
+    assert.deepEqual(await platform.db.selectFrom('connection_uses').selectAll().execute(), []);
   }
-  assert.deepEqual(await platform.db.selectFrom('connection_uses').selectAll().execute(), []);
-  assert.deepEqual(await platform.db.selectFrom('project_pull_tokens').selectAll().execute(), []);
+});
+
+test('a hand-out while its project is deleted comes before or after, and opens nothing', async (t) => {
+  const { platform, owner, connect, read } = await openPullSecretWorld(t);
+  await connect({ name: 'everyone' });
+  for (let round = 0; round < rounds; round++) {
+    const { project } = await createProject(platform, owner, { name: `round ${round}` });
+    const [deletion, ...reads] = await Promise.allSettled([
+      deleteProject(platform, owner, { project: project.id }),
+      ...[1, 2, 3, 4].map(() => read(project.id)),
+    ]);
+    assert.equal(deletion.status, 'fulfilled', String(deletion.status === 'rejected' && deletion.reason));
+    for (const one of reads) {
+      if (one.status === 'rejected') assert.equal(one.reason.reason, 'not_found', String(one.reason));
+      else assert.equal(await findActorBySecret(platform, ownSecretOf(one.value)), undefined);
+    }
+    assert.deepEqual(await platform.db.selectFrom('connection_uses').selectAll().execute(), []);
+    assert.deepEqual(await platform.db.selectFrom('project_pull_tokens').selectAll().execute(), []);
+  }
+});
+
+test('what was taken from a project is not handed out to it afterwards, however close they come', async (t) => {
+  const { platform, owner, connect, read } = await openPullSecretWorld(t);
+  const { id } = await connect({ name: 'mine', projects: ['shop'] });
+  for (let round = 0; round < rounds; round++) {
+    await updateConnection(platform, owner, { connection: id, projects: ['shop'] });
+    const before = await platform.db.selectFrom('connection_uses').select('times').executeTakeFirst();
+    const [, secret] = await Promise.all([
+      updateConnection(platform, owner, { connection: id, projects: ['default'] }),
+      read(),
+    ]);
+    const after = await platform.db.selectFrom('connection_uses').select('times').executeTakeFirst();
+    const isHandedOut = keysOf(secret).includes('mine.example.com');
+    assert.equal((after?.times ?? 0) - (before?.times ?? 0), isHandedOut ? 1 : 0);
+    assert.deepEqual(keysOf(await read()), [ownHost]);
+  }
 });
 
 test('each hand-out is in the audit log and counted for its connections, without any secret', async (t) => {
