@@ -16,7 +16,7 @@ export const targetOf = ({ host }: { host: string }, change: Partial<UpstreamTar
   ...change,
 });
 
-const outbound = openOutbound({ allowed: [{ range: '127.0.0.0/8' }] });
+export const outbound = openOutbound({ allowed: [{ range: '127.0.0.0/8' }] });
 
 export const { check } = openUpstream(outbound);
 

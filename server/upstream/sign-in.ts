@@ -91,10 +91,6 @@ async function prove(talk: Conversation, access: Access, note: Note): Promise<Ac
     note('token', 'passed', `${host} gives a token to everybody.`);
     return access;
   }
-  // The distribution spec's word for whoever did not authenticate, though we tried to.
-  if (subjectOf(headers.authorization) === '') {
-    return void note('token', 'failed', toRefusal(host, { status: 200 }, provider, true));
-  }
   const answer = await ping(talk, headers.authorization);
   if (isFault(answer)) return void note('token', 'failed', answer.message);
   if (isRefusal(answer)) {
@@ -105,26 +101,36 @@ async function prove(talk: Conversation, access: Access, note: Note): Promise<Ac
     return void note('token', 'failed', sentence);
   }
   if (answer.status !== 200) return void note('token', 'failed', toTrouble(host, answer));
-  note('token', 'passed', await toProof(talk, access, headers.authorization));
-  return access;
+  const { result, message } = await judge(talk, access, headers.authorization);
+  note('token', result, message);
+  return result === 'passed' ? access : undefined;
 }
 
-async function toProof(talk: Conversation, access: Access, authorization: string | undefined): Promise<string> {
-  const { target } = talk;
-  if (needsEcrLogin(target)) return `AWS gave a token for the access key, and ${target.host} accepts it.`;
-  const accepted = `${target.host} accepts the user name and the password.`;
-  if (access.kind !== 'bearer' || providerRules[target.provider].refusesWrongCredentials) return accepted;
+/** What it proves that the registry let us in. */
+async function judge(
+  talk: Conversation,
+  access: Access,
+  authorization: string | undefined,
+): Promise<Omit<UpstreamStepResult, 'step'>> {
+  const { host, provider } = talk.target;
+  const passed = (message: string) => ({ result: 'passed' as const, message });
+  if (needsEcrLogin(talk.target)) return passed(`AWS gave a token for the access key, and ${host} accepts it.`);
+  const accepted = passed(`${host} accepts the user name and the password.`);
+  if (access.kind !== 'bearer' || providerRules[provider].refusesWrongCredentials) return accepted;
   const stranger = await authorize(talk, { ...access, authorization: undefined });
-  if (isDenial(stranger) || tellsApart(authorization, stranger.authorization)) return accepted;
+  if (isDenial(stranger)) return accepted;
+  const [subject, strangers] = [authorization, stranger.authorization].map(subjectOf);
+  // In the distribution spec's tokens nobody is the empty subject.
+  if (subject === '' && strangers === '') {
+    return { result: 'failed', message: toRefusal(host, { status: 200 }, provider, true) };
+  }
+  if (typeof subject === 'string' && subject !== strangers) return accepted;
   const service = access.realm.host.slice(0, 253);
-  return `${target.host} takes the token, but ${service} gives one to everybody: it cannot be told whether the user name and the password are right.`;
+  return passed(
+    `${host} takes the token, but ${service} gives one to everybody: it cannot be told whether the user name and the password are right.`,
+  );
 }
 
-/** Tokens often name whom they were made for. */
-function tellsApart(ours: string | undefined, anybodys: string | undefined): boolean {
-  const subject = subjectOf(ours);
-  return typeof subject === 'string' && subject !== subjectOf(anybodys);
-}
-
+/** Whom a token says that it was made for. */
 const subjectOf = (authorization: string | undefined): unknown =>
   claimsOf(authorization?.replace(/^Bearer /, '') ?? '')?.sub;
