@@ -34,8 +34,8 @@ export type ProviderRules = {
   tokenHosts: readonly string[];
   /** Its token service refuses wrong credentials, where others answer with a token for anybody. */
   refusesWrongCredentials: boolean;
-  /** A path of so many parts is a repository, and a shorter one an account or a project; null: that cannot be told. */
-  repositoryDepth: number | null;
+  /** How many parts the path of a repository has. Shorter ones are an account or a project; `max` null: no end. */
+  repositoryParts: { min: number; max: number | null };
   /** Whether `/v2/_catalog` may tell what is below a namespace. */
   listsRepositories: boolean;
   /** A repository kept for asking how many pulls are left. */
@@ -48,7 +48,7 @@ const anyPassword = {
   dockerConfigKey: null,
   tokenHosts: [],
   refusesWrongCredentials: true,
-  repositoryDepth: null,
+  repositoryParts: { min: 1, max: null },
   listsRepositories: true,
   rateLimitRepository: null,
 } as const;
@@ -69,7 +69,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     apiHost: 'registry-1.docker.io',
     dockerConfigKey: 'https://index.docker.io/v1/',
     tokenHosts: ['auth.docker.io'],
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: 2 },
     listsRepositories: false,
     rateLimitRepository: 'ratelimitpreview/test',
   },
@@ -80,7 +80,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     host: { pattern: /^ghcr\.io$/, says: 'ghcr.io' },
     usernameHint: 'your GitHub login',
     secretHint: 'a personal access token (classic) with read:packages',
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: null },
     listsRepositories: false,
   },
   gcr: {
@@ -89,7 +89,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     defaultUrl: 'gcr.io',
     host: { pattern: /^(?:(?:eu|us|asia)\.)?gcr\.io$/, says: 'gcr.io, eu.gcr.io, us.gcr.io or asia.gcr.io' },
     secretHint: keyFileHint,
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: null },
   },
   'artifact-registry': {
     ...keyFile,
@@ -97,7 +97,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     defaultUrl: null,
     host: { pattern: /^[a-z0-9-]+-docker\.pkg\.dev$/, says: '<location>-docker.pkg.dev' },
     secretHint: keyFileHint,
-    repositoryDepth: 3,
+    repositoryParts: { min: 3, max: null },
   },
   ecr: {
     ...anyPassword,
@@ -127,7 +127,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     usernameHint: 'your user name, or that of a deploy token',
     secretHint: 'a token with read_registry',
     tokenHosts: ['gitlab.com'],
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: null },
     listsRepositories: false,
   },
   digitalocean: {
@@ -138,7 +138,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     usernameHint: 'the e-mail address of the account, or its API token',
     secretHint: 'an API token with read access',
     tokenHosts: ['api.digitalocean.com'],
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: null },
   },
   quay: {
     ...anyPassword,
@@ -147,7 +147,7 @@ export const providerRules: Readonly<Record<Provider, ProviderRules>> = {
     host: null,
     usernameHint: 'your user name, or that of a robot (organization+robot)',
     secretHint: 'a password, or the token of the robot',
-    repositoryDepth: 2,
+    repositoryParts: { min: 2, max: null },
   },
   oci: {
     ...anyPassword,

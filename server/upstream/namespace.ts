@@ -29,24 +29,30 @@ export async function checkNamespace(talk: Conversation, access: Access): Promis
   if (!isDenial(own) && own.status === 200) return passed(`${namespace} is a repository, and it may be read.`);
   const isUnknown = !isDenial(own) && [400, 404, 405].includes(own.status);
   if (!isUnknown && !isDenial(own) && !isRefusal(own)) return failed(toTrouble(host, own));
-  if (isRepository(provider, namespace) && !isUnknown) return failed(notReadable(host, namespace));
+  if (couldBeRepository(provider, namespace) === 'certainly' && !isUnknown) return failed(notReadable(host, namespace));
   return providerRules[provider].listsRepositories
     ? lookBelow(talk, access, namespace, isUnknown)
     : skipped(notListed(host, namespace));
 }
 
-const namespaceOf = ({ namespace }: UpstreamTarget): string => namespace.replace(/^\/+|\/+$/g, '');
+/** As image names have it: in lower case, and without the colon of Google's `example.com:project`. */
+function namespaceOf({ namespace, provider }: UpstreamTarget): string {
+  const name = namespace.replace(/^\/+|\/+$/g, '').toLowerCase();
+  return providerRules[provider].secret === 'key_file' ? name.replaceAll(':', '/') : name;
+}
 
-/** By the rules of the provider; undefined where those do not tell. */
-function isRepository(provider: Provider, namespace: string): boolean | undefined {
-  const { repositoryDepth } = providerRules[provider];
-  return repositoryDepth === null ? undefined : namespace.split('/').length >= repositoryDepth;
+/** By the rules of the provider. */
+function couldBeRepository(provider: Provider, namespace: string): 'no' | 'maybe' | 'certainly' {
+  const { min, max } = providerRules[provider].repositoryParts;
+  const parts = namespace.split('/').length;
+  if (parts < min || parts > (max ?? parts)) return 'no';
+  return min === max ? 'certainly' : 'maybe';
 }
 
 /** For services that give anonymous tokens for a repository and none for nothing. */
 export function repositoryScopeOf(target: UpstreamTarget): string | undefined {
   const namespace = namespaceOf(target);
-  const mayBe = repositoryName.test(namespace) && isRepository(target.provider, namespace) !== false;
+  const mayBe = repositoryName.test(namespace) && couldBeRepository(target.provider, namespace) !== 'no';
   return mayBe ? pullOf(namespace) : undefined;
 }
 

