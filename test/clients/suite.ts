@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { type Lading, startLading } from '../servers/lading.ts';
+import { type Lading, type LadingOptions, startLading } from '../servers/lading.ts';
 import { openWorkbench, type Workbench } from './workbench.ts';
 
 /** One server for a file of client tests, the names of repositories on it, and what only its owner can prepare. */
@@ -15,10 +15,13 @@ export type Suite = {
  * Fills the suite before the first test of the file and ends the server after the last.
  * What else must stand before the first test belongs into `prepare`: hooks of one file do not wait for each other.
  */
-export function useLading(prepare: (suite: Suite) => Promise<unknown> = async () => {}): Suite {
+export function useLading(
+  prepare: (suite: Suite) => Promise<unknown> = async () => {},
+  options: LadingOptions = {},
+): Suite {
   const suite = {} as Suite;
   before(async () => {
-    suite.lading = await startLading();
+    suite.lading = await startLading(options);
     suite.bench = await openWorkbench();
     suite.ref = (repository, registry = 'default') => `${suite.lading.host}/${registry}/${repository}`;
     await prepare(suite);
