@@ -35,7 +35,7 @@ const refusals: Readonly<Record<string, readonly [Reason, string]>> = {
   ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The body is not as long as Content-Length says.'],
   FST_ERR_BAD_URL: ['invalid', 'The path of the request is malformed.'],
-  FST_ERR_MAX_PARAM_LENGTH_EXCEEDED: ['invalid', 'A part of the path is too long.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['invalid', 'A part of the path is too long.'],
   FST_ERR_ASYNC_CONSTRAINT: ['invalid', 'The request cannot be routed.'],
 };
 

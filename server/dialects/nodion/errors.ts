@@ -48,9 +48,15 @@ const words: Readonly<Record<string, string>> = {
   keyFile: 'Password',
 };
 
+/** Full sentences, each with what the field is called here. */
 function toSentences({ reason, message, detail }: Failure): string[] {
   const fields = Object.entries(detail.fields ?? {}).map(([pointer, said]) => [pointer.slice(1), said] as const);
-  const predicates = fields.filter(([, said]) => /^(?:must|is|can|names|cannot)\b/.test(said));
-  if (reason !== 'invalid' || predicates.length === 0 || predicates.length < fields.length) return [message];
-  return predicates.map(([field, said]) => `${words[field] ?? field} ${said}`);
+  const isPredicate = (said: string) => /^(?:must|is|can't|cannot|names)\b/.test(said);
+  if (reason === 'invalid' && fields.length > 0 && fields.every(([, said]) => isPredicate(said))) {
+    return fields.map(([field, said]) => toSentence(`${words[field] ?? field} ${said}`));
+  }
+  const [field = ''] = /^\w+/.exec(message) ?? [];
+  return [toSentence(Object.hasOwn(words, field) ? message.replace(field, words[field] ?? field) : message)];
 }
+
+const toSentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

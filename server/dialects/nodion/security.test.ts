@@ -1,0 +1,48 @@
+// Every operation, asked by the wrong ones and in the wrong way.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sql } from 'kysely';
+import { callerOf } from '#test/dialect-client.ts';
+import {
+  assertHidesOtherTeams,
+  assertNoDocumentHurts,
+  assertNoSegmentHurts,
+  assertNoValueHurts,
+  assertTakesEmptyBodies,
+  assertTakesKeys,
+  assertTakesPermissions,
+} from '#test/dialect-security.ts';
+import { assertRefused, openNodion, openWorld } from '#test/nodion-world.ts';
+
+test('what another team has is not found, in the words for what never was', async (t) =>
+  assertHidesOtherTeams(await openWorld(t)));
+test('each operation takes its permissions, and no others will do', async (t) =>
+  assertTakesPermissions(await openWorld(t)));
+test('without an API key nothing is said', async (t) => assertTakesKeys(await openWorld(t)));
+test('no path segment is more than not found', async (t) => assertNoSegmentHurts(await openWorld(t)));
+test('no value of a body is more than invalid', async (t) => assertNoValueHurts(await openWorld(t)));
+test('what is no JSON object is no body', async (t) => assertNoDocumentHurts(await openWorld(t)));
+test('a media type without a body is no fault', async (t) => assertTakesEmptyBodies(await openWorld(t)));
+
+test('what is wrong before any route is found is said in the same form, a wrong method too', async (t) => {
+  const { app, team } = await openNodion(t);
+  for (const base of ['/v1', '/nodion/v1']) {
+    const call = callerOf(app, team.secret, `${base}/container_registries`);
+    for (const path of ['/%zz', '/%', '/%ff%fe', `/${'x'.repeat(5000)}`]) {
+      assertRefused(await call(`GET ${path}`), path.slice(0, 20), 400);
+    }
+    for (const asked of ['GET /a/b/c', 'PUT /a', 'PATCH ', 'DELETE ', 'GET /a/credentials', 'TRACE /', 'GET /a/b/']) {
+      const { status, json } = await call(asked);
+      assert.deepEqual([status, json], [404, { status: 404, error: 'Not Found' }], asked);
+    }
+  }
+});
+
+test('a fault of the server is in the same form and says nothing of itself', async (t) => {
+  const { call, platform } = await openNodion(t);
+  await sql`alter table connections rename to gone`.execute(platform.db);
+  const { status, json, text } = await call('GET ');
+  assert.deepEqual([status, Object.keys(json), json.status], [500, ['status', 'error'], 500]);
+  assert.doesNotMatch(text, /connections|table|SQL/i);
+});
