@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import type { Case, Settings } from './case.ts';
 import { blobPushes, blobReads } from './cases/blobs.ts';
 import { collection, largeCollection } from './cases/collection.ts';
+import { connectionLists, connectionTests } from './cases/connections.ts';
 import { images } from './cases/images.ts';
 import { repositoryListing, tagListing } from './cases/listings.ts';
 import { manifests } from './cases/manifests.ts';
@@ -25,6 +26,8 @@ const cases = [
   tagListing,
   repositoryListing,
   selectelLists,
+  connectionLists,
+  connectionTests,
   pushMemory,
   manyManifests,
   collection,

@@ -118,6 +118,8 @@ const launches: Record<ServerName, (dataDir: string, port: number) => Launch> = 
       LADING_BOOTSTRAP_KEY: key,
       LADING_LOG_LEVEL: 'error',
       LADING_REGISTRY_LIMIT: '500GiB',
+      // Registries that connections lead to are on this machine.
+      LADING_UPSTREAM_ALLOW: '127.0.0.0/8',
     },
     readyPath: '/readyz',
   }),

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Case } from '../case.ts';
-import { type Connection, connect, requestHead } from '../connection.ts';
-import { quantile } from '../load.ts';
+import { connect, requestHead } from '../connection.ts';
 import { eachOf, expect, imageManifest, makeBlob, pushBlob, pushManifest, repositoryOf } from '../push.ts';
+import { pushFor } from '../push-latency.ts';
 import { binaries, configOf, type Server, scopeOf } from '../servers.ts';
 
 const images = 2000;
@@ -110,10 +110,10 @@ export const largeCollection: Case = {
     const { progress } = await collect(seeded);
     report(alone, { value: (progress.links ?? 0) / secondsSince(started) });
     const again = await withGarbage(seeded);
-    const quiet = await pushFor(again, async () => delay(seconds * 1000));
+    const quiet = await pushFor(again, clients, async () => delay(seconds * 1000));
     report(idle, { value: quiet.p99Ms, note: `${quiet.pushes} pushes` });
     let rate = 0;
-    const both = await pushFor(again, async () => {
+    const both = await pushFor(again, clients, async () => {
       const started = performance.now();
       const { id } = await startCollection(again);
       await delay(seconds * 1000);
@@ -148,27 +148,4 @@ async function withGarbage(server: Server): Promise<Server> {
       commit`);
     database.close();
   });
-}
-
-/** Ten clients push small blobs until the work is done. */
-async function pushFor(server: Server, work: () => Promise<unknown>): Promise<{ p99Ms: number; pushes: number }> {
-  const headers = server.seedHeaders;
-  const connections = await Promise.all(Array.from({ length: clients }, () => connect(server.port)));
-  const latencies: number[] = [];
-  let isDone = false;
-  const keepPushing = async (connection: Connection) => {
-    while (!isDone) {
-      const blob = makeBlob(10 * 1024);
-      const started = performance.now();
-      await pushBlob(connection, repositoryOf(server, 'pushed'), blob, headers);
-      latencies.push(performance.now() - started);
-    }
-  };
-  const pushing = connections.map(keepPushing);
-  await work();
-  isDone = true;
-  await Promise.all(pushing);
-  for (const connection of connections) connection.close();
-  latencies.sort((a, b) => a - b);
-  return { p99Ms: quantile(latencies, 0.99), pushes: latencies.length };
 }
