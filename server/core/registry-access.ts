@@ -151,10 +151,34 @@ function registryUnknown(name: string): Failure {
   );
 }
 
-/** The repository, made if it was not there. Its registry's row is touched first: nothing is made in a deleting one. */
+/** The repository, made if it was not there. */
 export async function ensureRepository(platform: Platform, access: RepositoryAccess): Promise<LiveRepository> {
-  if (access.id !== undefined) return { ...access, id: access.id };
-  return transact(platform, async ({ db, now }) => {
+  const id = access.id ?? (await findMade(platform, access)) ?? (await makeRepository(platform, access));
+  return { ...access, id };
+}
+
+/** What someone else has made since the actor looked. */
+async function findMade({ db }: Platform, { registry, path, name }: RepositoryAccess): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('repositories')
+    .select(['id', 'state'])
+    .where('registry_id', '=', registry.id)
+    .where('name', '=', path)
+    .executeTakeFirst();
+  if (row === undefined || row.state === 'live') return row?.id;
+  throw new Failure('unavailable', `${name} is being deleted. Push again when that has ended.`, {
+    about: 'repository',
+    retryAfterSeconds: 5,
+  });
+}
+
+/**
+ * Its registry's row is touched first: nothing is made in a deleting one, and nobody makes the same at the same time. So
+ * the insert meets no row whose lock another push holds while it waits for the registry's.
+ */
+async function makeRepository(platform: Platform, access: RepositoryAccess): Promise<string> {
+  return transact(platform, async (platform) => {
+    const { db, now } = platform;
     const registry = await db
       .updateTable('registries')
       .set({ size: sql`size` })
@@ -163,11 +187,14 @@ export async function ensureRepository(platform: Platform, access: RepositoryAcc
       .returning('id')
       .executeTakeFirst();
     if (!registry) throw registryUnknown(access.name);
+    const made = await findMade(platform, access);
+    if (made !== undefined) return made;
+    const id = newId();
     await db
       .insertInto('repositories')
       .values({
-        id: newId(),
-        registry_id: access.registry.id,
+        id,
+        registry_id: registry.id,
         name: access.path,
         state: 'live',
         revision: 0,
@@ -175,21 +202,8 @@ export async function ensureRepository(platform: Platform, access: RepositoryAcc
         created_at: now(),
         updated_at: now(),
       })
-      .onConflict((oc) => oc.columns(['registry_id', 'name']).doNothing())
       .execute();
-    const row = await db
-      .selectFrom('repositories')
-      .select(['id', 'state'])
-      .where('registry_id', '=', access.registry.id)
-      .where('name', '=', access.path)
-      .executeTakeFirstOrThrow();
-    if (row.state !== 'live') {
-      throw new Failure('unavailable', `${access.name} is being deleted. Push again when that has ended.`, {
-        about: 'repository',
-        retryAfterSeconds: 5,
-      });
-    }
-    return { ...access, id: row.id };
+    return id;
   });
 }
 
