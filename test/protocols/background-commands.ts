@@ -64,7 +64,7 @@ export async function requireVerified(platform: Platform, except: readonly strin
 const longestStallMs = 23 * 60 * minuteMs;
 
 function advance({ platform: { clock }, writes }: World, ms: number): void {
-  const latest = Math.min(...[...writes].map(({ beganAt }) => beganAt + longestStallMs));
+  const latest = Math.min(...[...writes.values()].map((beganAt) => beganAt + longestStallMs));
   clock.advance(Math.max(0, Math.min(ms, latest - clock.now())));
 }
 

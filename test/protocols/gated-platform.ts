@@ -3,7 +3,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Kysely, KyselyPlugin } from 'kysely';
+import type { Kysely, KyselyPlugin, RootOperationNode } from 'kysely';
 import { newLocalState } from '#core/local-state.ts';
 import type { BlobStore, Platform } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
@@ -26,8 +26,8 @@ export type Fault = { kind: 'crash' | 'error'; afterGates: number };
 export type Gates = {
   scheduler: Scheduler;
   faults: Fault[];
-  /** When each write to the store that goes on now began. */
-  writes: Set<{ beganAt: number }>;
+  /** Since when the tasks that write to the store have been at it: from the row on, which comes before the first byte. */
+  writes: Map<Task, number>;
   onCrash: (replica: Replica) => void;
 };
 
@@ -42,13 +42,13 @@ export function gatePlatform(base: TestPlatform, replica: Replica, task: Task, g
       requireAlive();
       injectFault(gates, replica, at);
     });
-  const db = gateDatabase(base.db, task, gates.scheduler, pass, requireAlive);
+  const db = gateDatabase(base, task, gates, pass, requireAlive);
   return {
     ...base,
     local: replica.local,
     db,
     scans: db,
-    blobs: gateStore(base, gates, pass, () => replica.hasCrashed),
+    blobs: gateStore(base, pass, { hasCrashed: () => replica.hasCrashed, ended: () => gates.writes.delete(task) }),
   };
 }
 
@@ -63,15 +63,16 @@ function injectFault(gates: Gates, replica: Replica, at: string): void {
 }
 
 function gateDatabase(
-  db: Kysely<Schema>,
+  { db, clock }: TestPlatform,
   task: Task,
-  scheduler: Scheduler,
+  { scheduler, writes }: Gates,
   pass: Pass,
   requireAlive: () => void,
 ): Kysely<Schema> {
   const plugin: KyselyPlugin = {
     transformQuery({ node }) {
       requireAlive();
+      if (isNewObject(node)) writes.set(task, clock.now());
       if (!task.isInTransaction && node.kind !== 'SelectQueryNode') task.isWaitingForWriter = true;
       return node;
     },
@@ -107,11 +108,13 @@ function gateDatabase(
   return Object.assign(gated, { transaction: () => ({ execute: executeAndPass }) }) as unknown as Kysely<Schema>;
 }
 
+const isNewObject = (node: RootOperationNode) =>
+  node.kind === 'InsertQueryNode' && node.into?.table.identifier.name === 'objects';
+
 function gateStore(
-  { blobs, storeDir, clock }: TestPlatform,
-  { writes }: Gates,
+  { blobs, storeDir }: TestPlatform,
   pass: Pass,
-  hasCrashed: () => boolean,
+  { hasCrashed, ended }: { hasCrashed: () => boolean; ended: () => void },
 ): BlobStore {
   async function gated<T>(name: string, call: () => Promise<T>): Promise<T> {
     await pass(`before ${name}`);
@@ -128,15 +131,10 @@ function gateStore(
       throw error;
     }
   }
-  async function timed<T>(call: () => Promise<T>): Promise<T> {
-    const write = { beganAt: clock.now() };
-    writes.add(write);
-    return call().finally(() => writes.delete(write));
-  }
   return {
     write: (key, bytes) =>
-      timed(() => gated('write', () => leavingHalf(key, () => blobs.write(key, gateBody(bytes, pass))))),
-    join: (key, parts) => timed(() => gated('join', () => blobs.join(key, parts))),
+      gated('write', () => leavingHalf(key, () => blobs.write(key, gateBody(bytes, pass)))).finally(ended),
+    join: (key, parts) => gated('join', () => blobs.join(key, parts)).finally(ended),
     read: (key, range) => gated('read', () => blobs.read(key, range)),
     size: (key) => gated('size', () => blobs.size(key)),
     remove: (key) => gated('remove', () => blobs.remove(key)),

@@ -113,11 +113,13 @@ function start(world: World, { kind, input }: Command): void {
 
 /** What a process was doing when it crashed ends now; its successor clears up as a start does. */
 async function endCrashed(world: World): Promise<void> {
-  const isDead = (task: Task) => world.serves.get(task)?.hasCrashed;
-  const dead = [...world.scheduler.tasks].filter(isDead);
   if (!world.hasCrashed) return;
-  while (dead.some((task) => !task.isDone)) {
-    for (const task of dead) if (!task.isDone) await world.scheduler.advance(task);
+  const { tasks } = world.scheduler;
+  const isDead = (task: Task) => world.serves.get(task)?.hasCrashed;
+  while ([...tasks].some(isDead)) {
+    const waiting = [...tasks].filter((task) => task.resume);
+    // A server sees that a client has gone; a dead task that waits for a lock ends when who holds that goes on.
+    await world.scheduler.advance(waiting.find(isDead) ?? waiting[0]);
   }
   world.hasCrashed = false;
   const [successor] = world.replicas;

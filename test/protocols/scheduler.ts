@@ -27,7 +27,6 @@ export type Task = {
   credit: number;
   /** Not chosen before this step, if there is another: a process that stalls while the others go on. */
   asleepUntil: number;
-  isDone: boolean;
   /** Holds a transaction; waits for one, or with a single statement that writes. */
   isInTransaction: boolean;
   isWaitingForWriter: boolean;
@@ -59,7 +58,7 @@ const stuckMs = 20_000;
 const lockGuessMs = 8;
 
 function newTask(name: string): Task {
-  const idle = { at: 'its start', resume: undefined, credit: 0, asleepUntil: 0, isDone: false, beganAt: 0 };
+  const idle = { at: 'its start', resume: undefined, credit: 0, asleepUntil: 0, beganAt: 0 };
   return { name, ...idle, isInTransaction: false, isWaitingForWriter: false };
 }
 
@@ -107,7 +106,6 @@ export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): 
       const task = newTask(name);
       tasks.add(task);
       const end = () => {
-        task.isDone = true;
         tasks.delete(task);
         wake();
       };

@@ -35,7 +35,7 @@ export type World = {
   replicas: Replica[];
   faults: Fault[];
   /** As in `Gates`. */
-  writes: Set<{ beganAt: number }>;
+  writes: Map<Task, number>;
   team: SeededTeam;
   /** Which process each task runs in, and whether one has just crashed. */
   serves: Map<Task, Replica>;
@@ -79,7 +79,7 @@ export async function openWorld(
     // Postgres may be shared by processes, a SQLite file may not.
     replicas: platform.engine === 'postgres' ? [newReplica(), newReplica()] : [newReplica()],
     faults: [],
-    writes: new Set(),
+    writes: new Map(),
     team,
     serves: new Map(),
     hasCrashed: false,
@@ -123,6 +123,7 @@ export function startClient(world: World, name: string, work: (client: Client) =
       if (!(error instanceof Crash)) throw error;
     } finally {
       world.serves.delete(task);
+      world.writes.delete(task);
     }
   });
 }
