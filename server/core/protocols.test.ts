@@ -11,7 +11,9 @@ const [seed, ...path] = (process.env.LADING_TEST_SEED ?? '').split(':');
 test('whatever happens at once, crashes or waits, rows and bytes agree and what was promised stays', async () => {
   const property = fc.asyncProperty(program, runAlone);
   const again = seed ? { seed: Number(seed), path: path.join(':') } : {};
-  await fc.assert(property, { numRuns, ...again, interruptAfterTimeLimit: 10 * 60_000 });
+  // A server answers in an order of its own: a smaller program would rarely fail there, and trying looks like a hang.
+  const endOnFailure = testDatabaseUrl !== undefined;
+  await fc.assert(property, { numRuns, ...again, endOnFailure, interruptAfterTimeLimit: 10 * 60_000 });
 });
 
 /** With a database and a store of its own, which end with the run. */
