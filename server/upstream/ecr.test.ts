@@ -91,6 +91,7 @@ test('a wrong key, an unknown one and one without the permission are told apart'
   };
   assert.match(await sentence({ ...accessKey, password: 'other' }), /secret access key does not belong/);
   assert.match(await sentence({ ...accessKey, username: 'AKIAOTHER' }), /does not know the access key id/);
+  assert.match(await sentence({ ...accessKey, username: 'AKIA\u2603\r\nx: y' }), /does not know the access key id/);
   const answering = (body: string, status = 400) => {
     amazon.before = () => ({ status, body });
   };

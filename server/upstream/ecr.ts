@@ -30,6 +30,8 @@ export async function requestEcrLogin(
 ): Promise<UpstreamLogin | UpstreamFault> {
   const endpoint = ecrEndpoint(talk.target);
   if (!endpoint) return tokenFault(`No AWS region is known for ${talk.target.host}. Enter it.`);
+  // It becomes part of a header.
+  if (!/^\w{1,128}$/.test(credentials.username)) return tokenFault(unknownKey);
   const body = '{}';
   const signer = new AwsV4Signer({
     method: 'POST',
