@@ -2,7 +2,7 @@
 // containerd has no file of its own for credentials; nerdctl is its client that reads Docker's.
 
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Containerd, startContainerd } from '../servers/containerd.ts';
@@ -68,7 +68,7 @@ async function post(path: string, body: object): Promise<{ secret: string; slug:
 
 const connect = (name: string, input: object) => post('/connections', { name, provider: 'oci', ...input });
 
-/** As the README of a cluster would: by a key that is bound to the project and may do nothing else. */
+/** By a key that is bound to the project and may do nothing else. */
 async function fetchConfig(project: string): Promise<string> {
   const permissions = ['pull-secrets:read'];
   const { secret } = await post('/api-keys', { name: `of ${project}`, permissions, projectIds: [project] });
@@ -173,3 +173,58 @@ test('a pull secret opens no registry of another project, and nothing once its p
   assert.equal(deleted.status, 204, await deleted.text());
   assert.match(await bench.refused('skopeo', inspect(shared.ref)), refusal);
 });
+
+test('the examples of docs/pull-secrets.md work when pasted one after the other', async () => {
+  const { bench, lading } = suite;
+  const page = await readFile(join(import.meta.dirname, '../../docs/pull-secrets.md'), 'utf8');
+  const blocks = [...page.matchAll(/^```sh\n(.*?)^```/gms)].map((one) => one[1] ?? '');
+  const script = blocks
+    .join('')
+    .replace('http://127.0.0.1:8080', lading.url)
+    .replace('$(cat data/bootstrap-key)', lading.key);
+  assert.equal(script.match(/^[^#].*"\$IMAGE"$|docker:\/\/\$IMAGE/gm)?.length, 4, script);
+  const directory = join(bench.dir, 'pasted');
+  await mkdir(directory);
+  const files = await writeSettings(directory);
+  const env = { ...files, IMAGE: images.hosted.ref, DOCKER_HOST: dockerd.host };
+  const text = await bench.run('bash', ['-euo', 'pipefail', '-c', script], { cwd: directory, env });
+  assert.match(text, /"expiresAt":/);
+  assert.match(text, /"secret":"ldg_key_/);
+  const manifest = JSON.parse(await readFile(join(directory, 'pull-secret.json'), 'utf8'));
+  assert.deepEqual([manifest.kind, manifest.metadata.namespace], ['Secret', 'apps']);
+});
+
+/** What the page does not say: that the servers here speak plain http, and where this machine may keep what is pulled. */
+async function writeSettings(directory: string): Promise<Record<string, string>> {
+  const write = async (name: string, lines: string[]) => {
+    await writeFile(join(directory, name), `${lines.join('\n')}\n`);
+    return join(directory, name);
+  };
+  const path = (name: string) => JSON.stringify(join(directory, name));
+  await mkdir(join(directory, '.config/containers'), { recursive: true });
+  await write('.config/containers/registries.conf', [
+    '[[registry]]',
+    `location = ${JSON.stringify(suite.lading.host)}`,
+    'insecure = true',
+  ]);
+  return {
+    HOME: directory,
+    CONTAINERS_STORAGE_CONF: await write('storage.conf', [
+      '[storage]',
+      'driver = "vfs"',
+      `graphroot = ${path('storage')}`,
+      `runroot = ${path('storage-run')}`,
+    ]),
+    CONTAINERS_CONF: await write('containers.conf', [
+      '[engine]',
+      'cgroup_manager = "cgroupfs"',
+      'events_logger = "none"',
+    ]),
+    NERDCTL_TOML: await write('nerdctl.toml', [
+      `address = ${JSON.stringify(containerd.address)}`,
+      `data_root = ${path('nerdctl')}`,
+      `cni_netconfpath = ${path('cni')}`,
+      'snapshotter = "native"',
+    ]),
+  };
+}

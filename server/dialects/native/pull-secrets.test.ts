@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createConnection } from '#core/connections.ts';
+import { isFault } from '#core/outbound.ts';
+import { openOutbound } from '#outbound/outbound.ts';
 import type { Scope } from '#test/database.ts';
 import { openNative } from '#test/native-client.ts';
 import { askerOf, basic, pushImage, withAuthorization } from '#test/oci-client.ts';
+import { loopback } from '#test/platform.ts';
+import { startKubernetes } from '#test/servers/kubernetes.ts';
 
 const host = 'localhost:8080';
 
@@ -46,6 +50,28 @@ test('the bare forms are files that clients read as they are', async (t) => {
   assert.deepEqual(JSON.parse(Buffer.from(data['.dockerconfigjson'], 'base64').toString()), config);
   const named = await call('GET /projects/default/pull-secret?format=kubernetes&name=web.pull&namespace=apps');
   assert.deepEqual(named.json.metadata, { name: 'web.pull', namespace: 'apps', annotations });
+});
+
+test('a cluster takes the manifest as it is, and once more over the one before', async (t) => {
+  const { call } = await open(t);
+  const kubernetes = await startKubernetes(t);
+  const outbound = openOutbound({ allowed: loopback });
+  const send = async (method: 'POST' | 'PUT', name: string, body: string) => {
+    const answer = await outbound({
+      method,
+      url: `${kubernetes.url}/api/v1/namespaces/apps/secrets${name}`,
+      headers: { authorization: `Bearer ${kubernetes.token}`, 'content-type': 'application/json' },
+      body,
+      tls: { caPem: kubernetes.authority.caPem },
+    });
+    return isFault(answer) ? answer.message : answer.status;
+  };
+  const manifest = 'GET /projects/default/pull-secret?format=kubernetes&name=pull&namespace=apps';
+  assert.equal(await send('POST', '', (await call(manifest)).text), 201);
+  assert.equal(await send('PUT', '/pull', (await call(manifest)).text), 200);
+  const stored = kubernetes.secrets.get('apps/pull');
+  assert.equal(stored?.type, 'kubernetes.io/dockerconfigjson');
+  assert.equal(stored.metadata.labels?.['lading.dev/managed'], undefined, 'a job of ours would take it for its own');
 });
 
 test('a name that Kubernetes refuses, or that nothing would have, is refused', async (t) => {
