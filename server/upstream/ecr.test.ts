@@ -108,8 +108,10 @@ test('a wrong key, an unknown one and one without the permission are told apart'
     answering(body, 200);
     assert.match(await sentence(accessKey), /with no token/);
   }
-  answering('', 302);
+  amazon.before = () => ({ status: 307, headers: { location: '/elsewhere' } });
+  const requests = amazon.seen.length;
   assert.match(await sentence(accessKey), /redirects/);
+  assert.equal(amazon.seen.length, requests + 1, 'a POST follows no redirect');
   assert.deepEqual(await logIn(ecrTarget()), { step: 'token', message: await sentence(accessKey) });
   assert.ok(registry.seen.every(({ headers }) => headers.authorization === undefined));
 });

@@ -105,8 +105,10 @@ test('GitLab tells when an access token ends, beside its token service', async (
   trust(registry, gitlab, '/jwt/auth');
   const { check } = openUpstream(internet.outbound);
   let answer = '{"expires_at":"2027-02-03"}';
+  // GitLab's own limit is none of its registry's.
+  const limits = { 'ratelimit-limit': '2000;w=60', 'ratelimit-remaining': '1999;w=60' };
   gitlab.before = ({ path, headers }) => {
-    if (path.startsWith('/jwt/auth')) return { status: 200, body: '{"token":"issued"}' };
+    if (path.startsWith('/jwt/auth')) return { status: 200, headers: limits, body: '{"token":"issued"}' };
     assert.equal(path, '/api/v4/personal_access_tokens/self');
     assert.equal(headers['private-token'], 'glpat-abc');
     return { status: 200, body: answer };
@@ -116,6 +118,7 @@ test('GitLab tells when an access token ends, beside its token service', async (
     const target = targetOf(registry, { provider: 'gitlab', scheme: 'https', credentials: { ...alice, password } });
     const result = await check(target);
     assert.equal(outline(result), 'ppppps');
+    assert.equal(result.rateLimit, null);
     return result.credentialsExpireAt;
   };
   assert.equal(await expiry('glpat-abc'), Date.UTC(2027, 1, 3));
