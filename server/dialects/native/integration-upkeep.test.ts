@@ -5,7 +5,6 @@ import { askerOf, basic, pushImage, withAuthorization } from '#test/oci-client.t
 
 const dayMs = 24 * 60 * 60_000;
 const hourMs = 60 * 60_000;
-const _apps = '/api/v1/namespaces/apps/secrets';
 
 test('the token is renewed before it ends, and the one before goes on for two weeks', async (t) => {
   const { app, oci, kubernetes, connect, supply, platform } = await openClusterWorld(t);
