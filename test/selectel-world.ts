@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Scope } from './database.ts';
 import { askerOf, basic, pushImage, withAuthorization } from './oci-client.ts';
 import { type SeededTeam, seedTeam } from './platform.ts';
-import { type Json, openSelectel, type Selectel, type SelectelAnswer } from './selectel-client.ts';
+import { openSocket, type Send } from './raw-requests.ts';
+import { openSelectel, type Selectel, type SelectelAnswer } from './selectel-client.ts';
 
 /** Every operation on registries and what they hold; those on tokens have tests of their own. */
 export const operations: readonly { request: string; permission: string; body?: object; status: number }[] = [
@@ -34,11 +34,6 @@ export const operations: readonly { request: string; permission: string; body?: 
 ];
 
 export type Holdings = { id: string; name: string; reference: string };
-export type Send = (
-  asked: string,
-  options?: { headers?: Record<string, string>; body?: string | undefined },
-) => Promise<SelectelAnswer>;
-
 /** Two teams with a repository each, and a socket: clients in between would tidy hostile requests up. */
 export type World = Selectel & { mine: Holdings; theirs: Holdings; other: SeededTeam; send: Send };
 
@@ -50,7 +45,7 @@ export async function openWorld(t: Scope): Promise<World> {
     other,
     mine: await fill(selectel.app, selectel.team),
     theirs: await fill(selectel.app, other),
-    send: await openSocket(selectel.app, selectel.team.secret),
+    send: await openSocket(selectel.app, '/api', { 'x-auth-token': selectel.team.secret }),
   };
 }
 
@@ -58,31 +53,6 @@ async function fill(app: FastifyInstance, { registryId, registryName, secret }: 
   const oci = withAuthorization(askerOf(app), basic(secret));
   const name = `app/of-${registryName}`;
   return { id: registryId, name, reference: await pushImage(oci, `${registryName}/${name}`, 'v1', [registryName]) };
-}
-
-/** Requests as they are written, with the key unless the headers have another. */
-export async function openSocket(app: FastifyInstance, key: string): Promise<Send> {
-  const base = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
-  return (asked, { headers = {}, body } = {}) =>
-    new Promise((resolve, reject) => {
-      const [method, ...path] = asked.split(' ');
-      const options = {
-        host: base.hostname,
-        port: base.port,
-        method,
-        path: `/api${path.join(' ')}`,
-        headers: { 'x-auth-token': key, ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
-      };
-      const sent = request(options, async (response) => {
-        const text = Buffer.concat(await response.toArray()).toString();
-        const isJson = /json/.test(response.headers['content-type'] ?? '');
-        const json: Json = isJson ? JSON.parse(text) : undefined;
-        const answered = response.headers as SelectelAnswer['headers'];
-        resolve({ status: response.statusCode ?? 0, headers: answered, text, json });
-      });
-      sent.on('error', reject);
-      sent.end(body);
-    });
 }
 
 /** `GET /v1/registries/…`, its parameters from the holdings unless they are given. */

@@ -1,21 +1,5 @@
-import type { Reason } from '#core/failure.ts';
 import type { ErrorWriter } from './errors.ts';
-
-const statuses: Readonly<Record<Reason, number>> = {
-  invalid: 400,
-  unauthenticated: 401,
-  denied: 403,
-  not_found: 404,
-  conflict: 409,
-  in_use: 409,
-  limit: 403,
-  too_large: 413,
-  range: 416,
-  precondition: 412,
-  unsupported: 405,
-  throttled: 429,
-  unavailable: 503,
-};
+import { statuses } from './statuses.ts';
 
 /** What stands outside every surface: health, metrics, and paths that are nobody's. */
 export const writePlainError: ErrorWriter = (failure, _request, reply) => {

@@ -2,7 +2,6 @@
 // clients in between would tidy it up. Whatever comes, the answer is a refusal that names the fault, never a 500.
 
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
 import { test } from 'node:test';
 import { type Json, nativeBase } from '#test/native-client.ts';
 import {
@@ -14,35 +13,9 @@ import {
   requestFor,
   type World,
 } from '#test/native-world.ts';
+import { openSocket, wrongWords } from '#test/raw-requests.ts';
 
-type Sent = { headers?: Record<string, string>; body?: string | undefined };
-type Raw = (request: string, sent?: Sent) => Promise<{ status: number; json: Json; text: string }>;
-
-async function openSocket(world: World): Promise<Raw> {
-  const base = new URL(await world.app.listen({ host: '127.0.0.1', port: 0 }));
-  return (asked, { headers = {}, body } = {}) =>
-    new Promise((resolve, reject) => {
-      const [method, ...path] = asked.split(' ');
-      const options = {
-        host: base.hostname,
-        port: base.port,
-        method,
-        path: nativeBase + path.join(' '),
-        headers: {
-          authorization: `Bearer ${world.mine.key}`,
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...headers,
-        },
-      };
-      const sent = request(options, async (response) => {
-        const text = Buffer.concat(await response.toArray()).toString();
-        const isJson = /json/.test(response.headers['content-type'] ?? '');
-        resolve({ status: response.statusCode ?? 0, text, json: isJson ? JSON.parse(text) : undefined });
-      });
-      sent.on('error', reject);
-      sent.end(body);
-    });
-}
+const openSocketFor = ({ app, mine }: World) => openSocket(app, nativeBase, { authorization: `Bearer ${mine.key}` });
 
 function assertRefused(answer: { status: number; json: Json; text: string }, what: string): void {
   assert.ok(answer.status >= 400 && answer.status < 500, `${what}: ${answer.status} ${answer.text}`);
@@ -79,7 +52,7 @@ const segments = [
 
 test('no path segment is more than not found', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   for (const endpoint of endpointsOf(world.document)) {
     const body = JSON.stringify(bodyFor(endpoint, world.mine));
     for (const name of parametersOf(endpoint)) {
@@ -95,27 +68,11 @@ test('no path segment is more than not found', async (t) => {
   assertRefused(await raw(`GET /registries/${'a/'.repeat(200)}`), 'a deep path');
 });
 
-const words = [
-  '',
-  '-1',
-  '1.5',
-  '1e3',
-  'NaN',
-  'Infinity',
-  '0x10',
-  '%205',
-  'true',
-  '%00',
-  '%ff%fe',
-  '[]',
-  '{}',
-  '%25',
-  "'",
-];
+const words = [...wrongWords, '', '{}'];
 
 test('no query parameter is more than invalid, and limits are kept', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const lists = endpointsOf(world.document).filter((one) => one.method === 'GET' && one.query.length > 0);
   for (const list of lists) {
     const asked = requestFor(list, world.mine);
@@ -149,7 +106,7 @@ test('no query parameter is more than invalid, and limits are kept', async (t) =
 
 test('a wrong word in a query is answered with the words there are', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const sort = await raw('GET /registries?sort=size');
   assert.deepEqual(sort.json.errors, [{ pointer: '/sort', detail: 'must be one of name, -name' }]);
   const state = await raw('GET /operations?state=ended');
@@ -158,7 +115,7 @@ test('a wrong word in a query is answered with the words there are', async (t) =
 
 test('a cursor that this server did not give is refused, whatever is in it', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const positions = [
     [],
     [[]],
@@ -210,7 +167,7 @@ const values: unknown[] = [
 
 test('no value of a body is more than invalid', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const schemas = world.document.components.schemas as Record<
     string,
     { properties?: Record<string, { writeOnly?: boolean }> }
@@ -245,7 +202,7 @@ function isTakenOver(json: Json, name: string, value: unknown): boolean {
 
 test('what is no JSON object is no body', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const needed = endpointsOf(world.document).filter((one) => /^Create/.test(one.body ?? ''));
   assert.ok(needed.length >= 4);
   const bodies = [
@@ -278,7 +235,7 @@ test('what is no JSON object is no body', async (t) => {
 
 test('no header is more than refused', async (t) => {
   const world = await openWorld(t);
-  const raw = await openSocket(world);
+  const raw = await openSocketFor(world);
   const texts = ['', ' ', '"', '"a', 'W/"x"', '*, *', 'x'.repeat(4000), '%00', '\xff\xfe', '","'];
   const changing = endpointsOf(world.document).filter((one: Endpoint) => one.method === 'PATCH');
   for (const endpoint of changing) {

@@ -1,21 +1,6 @@
-import type { Failure, Reason } from '#core/failure.ts';
+import type { Failure } from '#core/failure.ts';
 import type { ErrorWriter } from '#http/errors.ts';
-
-const statuses: Record<Reason, number> = {
-  invalid: 400,
-  unauthenticated: 401,
-  denied: 403,
-  not_found: 404,
-  conflict: 409,
-  in_use: 409,
-  limit: 403,
-  too_large: 413,
-  range: 416,
-  precondition: 412,
-  unsupported: 405,
-  throttled: 429,
-  unavailable: 503,
-};
+import { statuses } from '#http/statuses.ts';
 
 /** The vendor's names of fields that have others here. */
 const fieldNames: Readonly<Record<string, string>> = {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import { wrongWords } from '#test/raw-requests.ts';
 import { openSelectel } from '#test/selectel-client.ts';
 import { assertRefused, type Holdings, openWorld, operations, requestFor } from '#test/selectel-world.ts';
 
@@ -73,28 +74,12 @@ const lists = operations.filter((one) => /registries$|repositories$|\/v2\/.*imag
 test('no number in a query is more than invalid, and limits are kept', async (t) => {
   const { send, mine } = await openWorld(t);
   assert.equal(lists.length, 5);
-  const bad = [
-    '-1',
-    '1.5',
-    '1e3',
-    'NaN',
-    'Infinity',
-    '0x10',
-    '%205',
-    'true',
-    '%00',
-    '%ff%fe',
-    '[]',
-    '%25',
-    "'",
-    '1&limit=1',
-  ];
   for (const { request } of lists) {
     const asked = requestFor(request, mine);
-    for (const word of [...bad, '0', '-9223372036854775808', 'x'.repeat(3000)]) {
+    for (const word of [...wrongWords, '1&limit=1', '0', '-9223372036854775808', 'x'.repeat(3000)]) {
       assertRefused(await send(`${asked}?limit=${word}`), `${asked}?limit=${word.slice(0, 50)}`, 400);
     }
-    for (const word of bad.filter((one) => !one.includes('&'))) {
+    for (const word of wrongWords) {
       assertRefused(await send(`${asked}?offset=${word}`), `${asked}?offset=${word}`, 400);
     }
     for (const query of [

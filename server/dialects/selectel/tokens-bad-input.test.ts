@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Scope } from '#test/database.ts';
 import { seedKey, seedTeam } from '#test/platform.ts';
+import { openSocket, type Send } from '#test/raw-requests.ts';
 import { type Json, openSelectel, type Selectel } from '#test/selectel-client.ts';
-import { assertRefused, openSocket, type Send } from '#test/selectel-world.ts';
+import { assertRefused } from '#test/selectel-world.ts';
 
 type World = Selectel & { raw: Send; id: string; secret: string; registryId: string };
 
@@ -17,7 +18,7 @@ const good = { name: 'a', expiration: noExpiry, scope: { modeRW: false, allRegis
 async function open(t: Scope): Promise<World> {
   const selectel = await openSelectel(t);
   const made = (await selectel.call('POST /v2/tokens', { body: good })).json;
-  const raw = await openSocket(selectel.app, selectel.team.secret);
+  const raw = await openSocket(selectel.app, '/api', { 'x-auth-token': selectel.team.secret });
   return { ...selectel, raw, id: made.id, secret: made.token, registryId: selectel.team.registryId };
 }
 
