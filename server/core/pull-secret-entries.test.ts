@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { keysOf, loginOf, openPullSecretWorld, ownHost } from '#test/pull-secret-world.ts';
+import { arrangeClaims, type PullSecretClaim, type PullSecretSource } from './pull-secret-entries.ts';
 
 test('Docker Hub has the key that docker looks up, whatever its host is called', async (t) => {
   for (const url of ['docker.io', 'https://index.docker.io/v1/', 'registry-1.docker.io', 'hub.docker.com']) {
@@ -54,4 +56,51 @@ test('a connection to a host of ours never takes the entry of our registries', a
   assert.deepEqual(loginOf(secret, `${ownHost}/their/app`), ['path-user', 'path-password']);
   assert.match(secret.warnings[0] ?? '', /localhost:8080 is a host of this platform.*odd is left out/);
   assert.match(secret.warnings[1] ?? '', /path has localhost:8080\/their\/app/);
+});
+
+const slugs = ['a', 'b', 'c', 'd', 'e', 'f'];
+const hosts = [ownHost, 'docker.io', 'index.docker.io', 'ghcr.io', 'ghcr.io:5000'];
+const namespaces = ['', '/', 'acme', 'Acme/', 'acme/app', 'x:y', 'a b'];
+const claimOf = fc.record({ host: fc.constantFrom(...hosts), namespace: fc.constantFrom(...namespaces) });
+
+test('whoever claims what, each entry opens its own host, and who has none is told', () => {
+  const property = fc.property(fc.array(claimOf, { maxLength: slugs.length }), (given) => {
+    const own = claim({ kind: 'hosted' }, ownHost, '', 'ours');
+    const theirs = given.map(({ host, namespace }, i) => {
+      const slug = slugs[i] ?? '';
+      return claim({ kind: 'connection', id: slug, slug }, host, namespace, `of ${slug}`);
+    });
+    const { auths, entries, warnings } = arrangeClaims([own, ...theirs]);
+    assert.equal(auths[ownHost]?.password, 'ours');
+    assert.deepEqual(
+      entries.map(({ key }) => key),
+      Object.keys(auths),
+    );
+    for (const { key, source } of entries) {
+      const from = [own, ...theirs].find((one) => one.source === source);
+      const [host, ...path] = key === 'https://index.docker.io/v1/' ? ['docker.io'] : key.split('/');
+      assert.equal(from?.host.replace('index.', ''), host);
+      assert.equal(auths[key]?.password, from?.credentials.password);
+      if (path.length > 0) assert.equal(from?.namespace.replace(/\/$/, '').toLowerCase(), path.join('/'));
+    }
+    const holders = new Set(entries.filter(({ key }) => !/^[^/]+\/[^/]/.test(key)).map(({ source }) => source));
+    // Everybody but who has the host is told, whether a path is left for them or nothing is.
+    const told = theirs.filter(({ source }) => !holders.has(source)).map(({ source }) => source);
+    assert.equal(warnings.length, told.length);
+    for (const source of told) {
+      const name = source.kind === 'connection' ? source.slug : '';
+      const isLeftOut = entries.every((entry) => entry.source !== source);
+      const said = warnings.filter((text) => text.includes(`Connection ${name} ${isLeftOut ? 'is left out' : 'has'}`));
+      assert.equal(said.length, 1, warnings.join('\n'));
+    }
+  });
+  fc.assert(property, { numRuns: 2000 });
+});
+
+const claim = (source: PullSecretSource, host: string, namespace: string, password: string): PullSecretClaim => ({
+  source,
+  host,
+  namespace,
+  credentials: { username: 'user', password },
+  expiresAt: null,
 });

@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { openTestPlatform, seedTeam } from '#test/platform.ts';
 import { keysOf, loginOf, openPullSecretWorld, ownHost, ownSecretOf } from '#test/pull-secret-world.ts';
 import { findActorBySecret } from './actors.ts';
+import { hashSecret } from './ids.ts';
 import { holdsRight } from './permissions.ts';
 import { deleteProject } from './project-deletion.ts';
 import { getPullSecret } from './pull-secrets.ts';
+import { makePullToken } from './pull-tokens.ts';
 import { createRegistry } from './registries.ts';
 
 const dayMs = 24 * 60 * 60_000;
@@ -101,4 +103,38 @@ test('with its project the token dies at once, the one before it too', async (t)
   await deleteProject(platform, owner, { project: 'shop' });
   for (const secret of [first, second]) assert.equal(await findActorBySecret(platform, secret), undefined);
   assert.deepEqual(await platform.db.selectFrom('project_pull_tokens').selectAll().execute(), []);
+});
+
+test('the secret is stored sealed and as a hash alone', async (t) => {
+  const { platform, read } = await openPullSecretWorld(t);
+  const secret = ownSecretOf(await read());
+  const rows = [
+    ...(await platform.db.selectFrom('project_pull_tokens').selectAll().execute()),
+    ...(await platform.db.selectFrom('actors').selectAll().execute()),
+    ...(await platform.db.selectFrom('audit_events').selectAll().execute()),
+  ];
+  assert.ok(rows.length > 2);
+  const text = JSON.stringify(rows);
+  for (const form of [
+    secret,
+    Buffer.from(secret).toString('base64'),
+    Buffer.from(`token:${secret}`).toString('base64'),
+  ]) {
+    assert.ok(!text.includes(form.replace(/=+$/, '')));
+  }
+});
+
+test('a renewal takes away nothing but what it replaces', async (t) => {
+  const { platform, team, shop, read } = await openPullSecretWorld(t);
+  const registry = { id: team.registryId, projectId: shop.id };
+  // Of a cluster, whose integration ends it when it has another.
+  const kept = await makePullToken(platform, { teamId: team.teamId, name: 'cluster', registry });
+  const [first, other] = [await read(), await read('default')];
+  platform.clock.advance(91 * dayMs);
+  await read();
+  const ids = await platform.db.selectFrom('actors').select(['id', 'secret_hash']).where('kind', '=', 'pull').execute();
+  assert.ok(ids.some(({ id }) => id === kept.id));
+  const hashes = ids.map((row) => row.secret_hash);
+  assert.ok(hashes.includes(hashSecret(ownSecretOf(other))));
+  assert.ok(!hashes.includes(hashSecret(ownSecretOf(first))));
 });
