@@ -154,6 +154,32 @@ test('of two that are staged at once the later one counts, and the earlier takes
   assert.equal((await seen(id)).hasReplacement, true, 'the second, which failed');
 });
 
+// Without this test a secret could take its place on the word of a registry that the connection led to before.
+test('a test of another place decides nothing, even of the same secret staged again', async (t) => {
+  const { platform, owner, registry, stage, stored, seen, id } = await open(t);
+  const other = await startRegistry(t);
+  registry.users.set('alice', 'same');
+  let isFirst = true;
+  const move = async () => {
+    if (!isFirst) return;
+    isFirst = false;
+    await updateConnection(platform, owner, { connection, url: other.url, password: secretOfAlice });
+    await stage({ password: 'same' });
+  };
+  const first = stageReplacement(afterCheck(platform, move), owner, { connection, password: 'same' });
+  await assert.rejects(first, { reason: 'conflict' });
+  assert.deepEqual(await stored(), ['alice', secretOfAlice]);
+  assert.equal((await seen(id)).hasReplacement, true);
+});
+
+test('a test of the old secret says nothing of the one that has taken its place', async (t) => {
+  const { platform, owner, registry, stage, seen, id } = await open(t);
+  registry.users.set('alice', 'new');
+  const replace = () => stage({ password: 'new' });
+  await assert.rejects(testConnection(afterCheck(platform, replace), owner, { connection }), { reason: 'conflict' });
+  assert.equal((await seen(id)).status, 'passed');
+});
+
 test('one that waits does not go along to another place', async (t) => {
   const { platform, owner, stage, seen, id } = await open(t);
   const other = await startRegistry(t);

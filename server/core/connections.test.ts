@@ -262,6 +262,8 @@ test('Docker auths bring host and user name where there is one, and hosts beside
   };
   await assert.rejects(create(wrong), isAbout('/url'));
   await assert.rejects(update({ connection: 'two', url: 'c.example.com' }), isAbout('/password'));
+  const beside = { connection: 'two', url: 'd.example.com', auths: { 'b.example.com': entry('b') } };
+  await assert.rejects(update(beside), isAbout('/url'));
   const moved = await update({ connection: 'two', auths: { 'e.example.com': entry('e') } });
   assert.deepEqual([moved.host, moved.username], ['e.example.com', 'e']);
 });
