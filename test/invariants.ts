@@ -34,10 +34,9 @@ const questions: Readonly<Record<string, string>> = {
   'a blob or part without a stored object': `select u.object_key, o.state from
     (select object_key from blobs union all select object_key from upload_parts) u
     left join objects o on o.key = u.object_key where coalesce(o.state, '') <> 'stored'`,
-  'refs that are not the number of uses': `select * from (select o.key, o.refs,
-    (select count(*) from blobs where object_key = o.key)
-    + (select count(*) from upload_parts where object_key = o.key) as uses
-    from objects o where o.state = 'stored') c where refs <> uses or uses < 1`,
+  'refs that are not the number of uses': `select * from (select o.key, o.refs, count(u.object_key) as uses from objects o
+    left join (select object_key from blobs union all select object_key from upload_parts) u on u.object_key = o.key
+    where o.state = 'stored' group by o.key, o.refs) c where refs <> uses or uses < 1`,
   'links that are not the number of links': `select * from (select b.registry_id, b.digest, b.links,
     (select count(*) from repository_blobs where registry_id = b.registry_id and digest = b.digest) as linked
     from blobs b) c where links <> linked or linked < 1`,

@@ -3,17 +3,17 @@
 // other, and a count beside a push would write drift into a row that was right.
 
 import { sql } from 'kysely';
-import { counts } from './counts.ts';
+import { counts, type KnownObject, usesObject } from './counts.ts';
 import type { Platform } from './platform.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
 /** The bytes are gone or damaged. The digest is not there any more until it is pushed again. */
-export async function markLost({ db }: Platform, key: string): Promise<boolean> {
+export async function markLost({ db }: Platform, object: KnownObject): Promise<boolean> {
   const rows = await db
     .updateTable('blobs')
     .set({ lost: 1 })
-    .where('object_key', '=', key)
+    .where(usesObject(object))
     .where('lost', '=', 0)
     .returning('digest')
     .execute();
@@ -98,14 +98,14 @@ async function dateTags({ db }: Platform, repositoryId: string): Promise<void> {
 }
 
 /** False if the object is not stored. */
-export async function correctUses(platform: Platform, key: string): Promise<boolean> {
+export async function correctUses(platform: Platform, object: KnownObject): Promise<boolean> {
   return transact(platform, async ({ db }) => {
-    const update = db.updateTable('objects').where('key', '=', key).where('state', '=', 'stored');
+    const update = db.updateTable('objects').where('key', '=', object.key).where('state', '=', 'stored');
     await update.set({ refs: sql`refs` }).execute();
     const row = await db
       .selectFrom('objects as o')
-      .select(counts.uses.as('refs'))
-      .where('o.key', '=', key)
+      .select(counts.usesOf(object).as('refs'))
+      .where('o.key', '=', object.key)
       .where('o.state', '=', 'stored')
       .executeTakeFirst();
     if (row) await update.set(row).execute();

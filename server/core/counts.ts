@@ -1,4 +1,14 @@
-import { sql } from 'kysely';
+import { type SqlBool, sql } from 'kysely';
+
+/** `digest`, of the blobs that use it: null where none was seen. */
+export type KnownObject = { key: string; digest: string | null };
+
+/**
+ * Blobs that use an object. They are found by their digest, all of them, for only blobs of one digest share an object;
+ * by the object alone all blobs must be read.
+ */
+export const usesObject = ({ key, digest }: KnownObject) =>
+  digest === null ? sql<SqlBool>`object_key = ${key}` : sql<SqlBool>`digest = ${digest} and object_key = ${key}`;
 
 /**
  * What the counters count, as parts of a select: of blobs `b`, objects `o`, manifests `m`, repositories `p`, registries
@@ -8,7 +18,8 @@ export const counts = {
   links: sql<number>`cast((select count(*) from repository_blobs
     where registry_id = b.registry_id and digest = b.digest) as bigint)`,
   /** Blobs of registries and parts of uploads. */
-  uses: sql<number>`cast((select count(*) from blobs where object_key = o.key)
+  usesOf: (object: KnownObject) =>
+    sql<number>`cast((select count(*) from blobs where ${usesObject(object)})
     + (select count(*) from upload_parts where object_key = o.key) as bigint)`,
   repositorySize: sql<number>`cast((select coalesce(sum(b.size), 0) from repository_blobs l
       join blobs b on b.registry_id = l.registry_id and b.digest = l.digest where l.repository_id = p.id)

@@ -13,12 +13,8 @@ export async function verifyBlobs({ platform, repair, report }: Verification, ch
     const what = `${blob.digest} of ${blob.registry}`;
     if (blob.lost) report({ kind: 'blob lost', what, expected: 'its bytes', found: 'gone until it is pushed again' });
     else if (blob.size !== blob.objectSize || blob.state !== 'stored') {
-      report({
-        kind: 'blob size',
-        what,
-        expected: blob.size,
-        found: `an object ${blob.state}, ${blob.objectSize} bytes`,
-      });
+      const found = blob.state === null ? 'no object' : `an object ${blob.state}, ${blob.objectSize} bytes`;
+      report({ kind: 'blob size', what, expected: blob.size, found });
     }
     if (blob.links === blob.counted) continue;
     const isCorrected = repair && (await correctLinks(platform, blob.registryId, blob.digest));
@@ -33,7 +29,7 @@ async function* eachBlob({ db }: Platform) {
     const page = await db
       .selectFrom('blobs as b')
       .innerJoin('registries as g', 'g.id', 'b.registry_id')
-      .innerJoin('objects as o', 'o.key', 'b.object_key')
+      .leftJoin('objects as o', 'o.key', 'b.object_key')
       .select(['b.registry_id as registryId', 'b.digest', 'b.size', 'b.links', 'b.lost', 'g.name as registry'])
       .select(['o.size as objectSize', 'o.state', counts.links.as('counted')])
       .where(sql<boolean>`(b.registry_id, b.digest) > (${after.registryId}, ${after.digest})`)

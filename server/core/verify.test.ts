@@ -93,6 +93,25 @@ test('an object that is gone is found, and with a repair its digest can be pushe
   assert.deepEqual((await run({ deep: true })).findings, []);
 });
 
+// No foreign key says so.
+test('a blob whose object has no row is found', async (t) => {
+  const { platform, run } = await open(t);
+  const { db } = platform;
+  const blob = await db
+    .selectFrom('blobs')
+    .select('object_key')
+    .where('digest', '=', digestOf(layer))
+    .executeTakeFirst();
+  await db
+    .deleteFrom('objects')
+    .where('key', '=', blob?.object_key ?? '')
+    .execute();
+  assert.deepEqual(
+    (await run()).findings.map(({ kind, what, found }) => [kind, what, found]),
+    [['blob size', `${digestOf(layer)} of acme`, 'no object']],
+  );
+});
+
 test('an object of another size is found without reading it', async (t) => {
   const { run, pathOf } = await open(t);
   truncateSync(await pathOf(layer), 3);

@@ -10,6 +10,7 @@ import { tagStatistics } from './migrations/0005-tag-statistics.ts';
 import { repositoryStatistics } from './migrations/0006-repository-statistics.ts';
 import { connections } from './migrations/0007-connections.ts';
 import { requestWindows } from './migrations/0008-request-windows.ts';
+import { blobsByObject } from './migrations/0009-blobs-by-object.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -55,6 +56,7 @@ export const migrations: readonly Migration[] = [
   repositoryStatistics,
   connections,
   requestWindows,
+  blobsByObject,
 ];
 
 /**
