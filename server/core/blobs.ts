@@ -191,9 +191,9 @@ export async function deleteBlob(platform: Platform, repository: LiveRepository,
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
     const size = await removeLink(platform, repository.id, digest);
-    const freed = await unlink(platform, repository.registry.id, [digest]);
+    const { freedBytes } = await unlink(platform, repository.registry.id, [digest]);
     await growRepository(platform, repository.id, { bytes: -size });
-    await release(platform, repository.registry.id, freed);
+    await release(platform, repository.registry.id, freedBytes);
   });
 }
 

@@ -1,5 +1,5 @@
 import { isUnreferencedLink } from './collection-rules.ts';
-import { type Collecting, inPace, type Removed, removeBatch, scanSize } from './collection-steps.ts';
+import { type Collecting, inPace, inTurns, type Removed, removeBatch, scanSize } from './collection-steps.ts';
 import { unlink } from './links.ts';
 import type { Platform } from './platform.ts';
 
@@ -7,9 +7,9 @@ import type { Platform } from './platform.ts';
 export async function removeUnreferencedLinks(collecting: Collecting): Promise<void> {
   for (let after = ''; ; ) {
     const digests = await scan(collecting, after);
-    for (const batch of inPace(digests, collecting.pace)) {
-      await removeBatch(collecting, (platform) => removeLinks(platform, collecting, batch), 'links');
-    }
+    await inTurns(inPace(digests, collecting.pace), (batch) =>
+      removeBatch(collecting, (platform) => removeLinks(platform, collecting, batch), 'links'),
+    );
     const last = digests.at(-1);
     if (last === undefined || digests.length < scanSize) return;
     after = last;
@@ -39,18 +39,6 @@ async function removeLinks(platform: Platform, { repository }: Collecting, diges
     .returning('digest')
     .execute();
   const removed = rows.map(({ digest }) => digest);
-  const bytes = await sumSizes(platform, registryId, removed);
-  const freedBytes = await unlink(platform, registryId, removed);
+  const { bytes, freedBytes } = await unlink(platform, registryId, removed);
   return { removed: removed.length, growth: { bytes: -bytes }, freedBytes };
-}
-
-async function sumSizes({ db }: Platform, registryId: string, digests: string[]): Promise<number> {
-  if (digests.length === 0) return 0;
-  const rows = await db
-    .selectFrom('blobs')
-    .select('size')
-    .where('registry_id', '=', registryId)
-    .where('digest', 'in', digests)
-    .execute();
-  return rows.reduce((sum, { size }) => sum + size, 0);
 }

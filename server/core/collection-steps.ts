@@ -1,6 +1,6 @@
 // What the parts of a collection share: one repository at a time, and how a batch of it is removed.
 
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { Failure } from './failure.ts';
 import { type Growth, growRepository, lockRepository } from './links.ts';
 import { advanceOperation, type ClaimedOperation } from './operation-runs.ts';
@@ -17,16 +17,29 @@ export type Collecting = {
   pace: Pace;
 };
 
-/** How many rows the next transaction removes. */
-export type Pace = { size: number };
+/** How a collection goes on. */
+export type Pace = {
+  /** How many rows the next transaction removes. */
+  size: number;
+  /** Until then somebody counts as pushing here. */
+  pushesUntil: number;
+  /** When the newest step was on the disk. */
+  endedAt: number;
+};
 
-export const newPace = (): Pace => ({ size: 100 });
+export const newPace = (): Pace => ({ size: 100, pushesUntil: 0, endedAt: 0 });
 
-const sizeMin = 50;
+const sizeStep = 50;
 const sizeMax = 500;
-/** What a transaction is meant to take: alone, and where others wait for their turn. */
+/** From its first statement until it is on the disk, the time of the step beside it included: alone, and among others. */
 const aloneMs = 12;
 const busyMs = 4;
+/** Among others each of the two that take turns rests so many times as long as it worked. */
+const restsAmongPushes = 10;
+const restsAfterWait = 2;
+const restMaxMs = 250;
+/** Ten clients leave moments in which none of them is heard of. */
+const staysBusyMs = 500;
 /** What one scan finds: enough for some batches, so that it is not asked for each. */
 export const scanSize = 2000;
 
@@ -44,6 +57,7 @@ export async function removeBatch(
 ): Promise<Removed> {
   const asked = performance.now();
   let began = asked;
+  let counting = 0;
   const removed = await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
     began = performance.now();
@@ -51,32 +65,50 @@ export async function removeBatch(
     const { growth, freedBytes, repositories = 0 } = removed;
     if (removed.removed > 0) await growRepository(platform, repository.id, growth);
     await release(platform, repository.registryId, freedBytes, 0, repositories);
-    const next = counted === undefined ? progress : add(progress, counted, removed.removed);
-    await advanceOperation(platform, operation, { freedBytes, progress: next });
+    // Before the end, for the next step begins while this one is on its way to the disk; and once, however often it is tried.
+    if (counted !== undefined) progress[counted] = (progress[counted] ?? 0) + removed.removed - counting;
+    counting = removed.removed;
+    await advanceOperation(platform, operation, { freedBytes, progress });
     return removed;
   });
-  if (counted !== undefined) Object.assign(progress, add(progress, counted, removed.removed));
-  const isBusy = began - asked > waitsIfBusyMs || platform.local.writers.size + platform.local.activeUploads.size > 0;
-  await yieldToOthers(pace, isBusy, performance.now() - began);
+  const ended = performance.now();
+  const waitedMs = began - Math.max(asked, pace.endedAt);
+  pace.endedAt = ended;
+  const { writers, activeUploads } = platform.local;
+  if (writers.size + activeUploads.size > 0) pace.pushesUntil = ended + staysBusyMs;
+  await yieldToOthers(pace, ended - began, waitedMs > waitsIfBusyMs);
   return removed;
 }
-
-const add = (progress: Record<string, number>, counted: string, count: number) => ({
-  ...progress,
-  [counted]: (progress[counted] ?? 0) + count,
-});
 
 const waitsIfBusyMs = 1;
 
 /** Among others, who push here or for whom it had to wait, the steps are short and the others get most of the time. */
-async function yieldToOthers(pace: Pace, isBusy: boolean, workedMs: number): Promise<void> {
-  const factor = (isBusy ? busyMs : aloneMs) / Math.max(workedMs, 0.1);
-  pace.size = Math.round(Math.min(sizeMax, Math.max(sizeMin, pace.size * Math.min(2, Math.max(0.5, factor)))));
-  if (isBusy) await delay(workedMs * 2);
+async function yieldToOthers(pace: Pace, workedMs: number, hasWaited: boolean): Promise<void> {
+  const isAmongPushes = pace.endedAt < pace.pushesUntil;
+  const isBusy = isAmongPushes || hasWaited;
+  const factor = Math.min(2, Math.max(0.5, (isBusy ? busyMs : aloneMs) / Math.max(workedMs, 0.1)));
+  // In whole steps: each size is a statement of its own, which an engine prepares once.
+  const size = Math.round((pace.size * factor) / sizeStep) * sizeStep;
+  pace.size = Math.min(sizeMax, Math.max(sizeStep, size));
+  if (isBusy) await delay(Math.min(workedMs * (isAmongPushes ? restsAmongPushes : restsAfterWait), restMaxMs));
+  else await nextTurn();
+}
+
+/**
+ * Two batches take turns: while the commit of one is on its way to the disk, the other is worked on. Where one fails, no
+ * other is begun, and it is thrown when both have ended.
+ */
+export async function inTurns<T>(batches: Generator<T>, remove: (batch: T) => Promise<unknown>): Promise<void> {
+  const work = async () => {
+    // Leaving the loop by an error ends the generator, for the other one too.
+    for (const batch of batches) await remove(batch);
+  };
+  const ends = await Promise.allSettled([work(), work()]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Parts of the list, each as long as the pace is when it is asked for. */
-export function* inPace<T>(items: readonly T[], pace: Pace): Iterable<T[]> {
+export function* inPace<T>(items: readonly T[], pace: Pace): Generator<T[]> {
   for (let i = 0; i < items.length; ) {
     const part = items.slice(i, i + pace.size);
     i += part.length;

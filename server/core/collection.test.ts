@@ -92,6 +92,59 @@ test('what was uploaded for an image to come is safe until its lease is over', a
   assert.equal(await has(registry, 'acme/app', 'a layer to come'), false);
 });
 
+test('a collection of many batches counts every link once, and asks for its claim in each', async (t) => {
+  const registry = await openRegistry(t);
+  const { platform, team } = registry;
+  const { db } = platform;
+  await uploadBlob(registry.owner, 'acme/app', 'x');
+  await addBlobs(platform, 330);
+  outlive(registry);
+  const { id } = await startCollection(platform, team.owner, { registry: 'acme', deleteUntagged: false });
+  const claimed = await claimOperation(platform, 'slow', ['garbage_collection']);
+  assert.ok(claimed);
+  await assert.rejects(runCollection(platform, { ...claimed, claim: 'another worker' }), { reason: 'precondition' });
+  const listLinks = () => db.selectFrom('repository_blobs').select('digest').execute();
+  assert.equal((await listLinks()).length, 331, 'both batches under way were rolled back');
+  await runCollection(platform, claimed);
+  const { state, progress, freedBytes } = await getOperation(platform, team.owner, id);
+  assert.deepEqual([state, progress, freedBytes], ['done', { repositories: 1, links: 331 }, 331]);
+  assert.equal(await sizeOf(registry), 0);
+  assert.deepEqual(await listLinks(), []);
+  assert.deepEqual(await db.selectFrom('objects').select('key').where('state', '=', 'stored').execute(), []);
+});
+
+/** One byte each, unreferenced, in the only repository. Without files: nobody reads them. */
+async function addBlobs({ db }: Registry['platform'], count: number): Promise<void> {
+  const link = await db.selectFrom('repository_blobs').selectAll().executeTakeFirstOrThrow();
+  const blob = await db.selectFrom('blobs').selectAll().executeTakeFirstOrThrow();
+  const object = await db
+    .selectFrom('objects')
+    .selectAll()
+    .where('key', '=', blob.object_key)
+    .executeTakeFirstOrThrow();
+  const digests = Array.from({ length: count }, (_, n) => sha256(`blob ${n}`));
+  await db
+    .insertInto('objects')
+    .values(digests.map((key) => ({ ...object, key })))
+    .execute();
+  await db
+    .insertInto('blobs')
+    .values(digests.map((digest) => ({ ...blob, digest, object_key: digest })))
+    .execute();
+  await db
+    .insertInto('repository_blobs')
+    .values(digests.map((digest) => ({ ...link, digest })))
+    .execute();
+  await db
+    .updateTable('registries')
+    .set({ size: count + 1 })
+    .execute();
+  await db
+    .updateTable('repositories')
+    .set({ size: count + 1 })
+    .execute();
+}
+
 test('a blob that another repository of the registry needs frees nothing', async (t) => {
   const registry = await openRegistry(t);
   const body = await pushImage(registry, 'acme/app', 'v1', ['common']);

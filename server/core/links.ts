@@ -193,31 +193,45 @@ export async function insertLink(
     .execute();
 }
 
+/** What is left of blobs that lost links: `bytes` is the size of all of them, `freedBytes` of those that went. */
+export type Unlinked = { bytes: number; freedBytes: number };
+
 /**
  * After links of these digests were deleted: takes them off the registry's count; a blob with no link left goes, and its
- * bytes after a delay. Answers the bytes freed, to be released from the registry as the transaction's last statement.
+ * bytes after a delay. What was freed is to be released from the registry as the transaction's last statement.
  */
-export async function unlink(platform: Platform, registryId: string, digests: readonly string[]): Promise<number> {
-  if (digests.length === 0) return 0;
+export async function unlink(platform: Platform, registryId: string, digests: readonly string[]): Promise<Unlinked> {
+  if (digests.length === 0) return { bytes: 0, freedBytes: 0 };
   const { db, now } = platform;
-  const sorted = [...digests].sort();
-  await db
+  const blobs = await db
     .updateTable('blobs')
     .set({ links: sql`links - 1` })
     .where('registry_id', '=', registryId)
-    .where('digest', 'in', sorted)
+    .where('digest', 'in', [...digests].sort())
+    .returning(['digest', 'object_key', 'size', 'links'])
     .execute();
-  const gone = await db
-    .deleteFrom('blobs')
-    .where('registry_id', '=', registryId)
-    .where('digest', 'in', sorted)
-    .where('links', '=', 0)
-    .returning(['object_key', 'size'])
-    .execute();
+  const gone = blobs.filter((blob) => blob.links === 0);
+  if (gone.length > 0)
+    await removeUnlinked(
+      platform,
+      registryId,
+      gone.map((blob) => blob.digest),
+    );
   await unref(
     platform,
     gone.map((blob) => blob.object_key),
     now() + removalDelayMs,
   );
-  return gone.reduce((sum, blob) => sum + blob.size, 0);
+  return { bytes: sizeOf(blobs), freedBytes: sizeOf(gone) };
 }
+
+async function removeUnlinked({ db }: Platform, registryId: string, digests: readonly string[]): Promise<void> {
+  await db
+    .deleteFrom('blobs')
+    .where('registry_id', '=', registryId)
+    .where('digest', 'in', digests)
+    .where('links', '=', 0)
+    .execute();
+}
+
+const sizeOf = (blobs: readonly { size: number }[]) => blobs.reduce((sum, { size }) => sum + size, 0);

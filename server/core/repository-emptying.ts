@@ -120,5 +120,6 @@ export const removeLinks: Step = async (platform, { id, registryId }) => {
     .returning('digest')
     .execute();
   const digests = rows.map(({ digest }) => digest);
-  return { removed: rows.length, freedBytes: await unlink(platform, registryId, digests) };
+  const { freedBytes } = await unlink(platform, registryId, digests);
+  return { removed: rows.length, freedBytes };
 };

@@ -131,7 +131,7 @@ async function removeLink(platform: Platform, repository: Repository): Promise<v
       .where('repository_id', '=', repository.id)
       .returning('digest')
       .execute();
-    const freedBytes = await unlink(
+    const { freedBytes } = await unlink(
       platform,
       repository.registryId,
       gone.map((row) => row.digest),
