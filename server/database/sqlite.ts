@@ -27,10 +27,17 @@ import { newWalSync, type WalSync } from './wal-sync.ts';
  * writes resolve when it is done. SQLite's own `synchronous = full` makes the same promise, but syncs each commit by
  * itself and stops the whole program meanwhile.
  */
-export function openSqliteDialect(file: string, { busyTimeoutMs = 5000, openWalSync = newWalSync } = {}): Dialect {
+export function openSqliteDialect(
+  file: string,
+  { busyTimeoutMs = 5000, openWalSync = newWalSync, longWalPages = 16_384 } = {},
+): Dialect {
   return {
     createAdapter: newAdapter,
-    createDriver: () => newDriver(file, busyTimeoutMs, openWalSync(file), newWalCheckpoints(file)),
+    createDriver: () => {
+      const mutex = newMutex();
+      const checkpoints = newWalCheckpoints(file, mutex, longWalPages);
+      return newDriver(file, busyTimeoutMs, { mutex, wal: openWalSync(file), checkpoints });
+    },
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -52,9 +59,10 @@ type Statement = { prepared: StatementSync; returnsRows: boolean };
 
 type Session = DatabaseConnection & { inTransaction: boolean; hasWritten: boolean };
 
-type Engine = { writer: Connection; reader: Connection; mutex: Mutex; wal: WalSync; checkpoints: WalCheckpoints };
+type Wal = { mutex: Mutex; wal: WalSync; checkpoints: WalCheckpoints };
+type Engine = Wal & { writer: Connection; reader: Connection };
 
-function newDriver(file: string, timeout: number, wal: WalSync, checkpoints: WalCheckpoints): Driver {
+function newDriver(file: string, timeout: number, wal: Wal): Driver {
   const idle: Session[] = [];
   let engine: Engine;
 
@@ -62,7 +70,7 @@ function newDriver(file: string, timeout: number, wal: WalSync, checkpoints: Wal
     async init() {
       const writer = attempt(() => openWriter(file, timeout));
       const reader = attempt(() => openReader(file, timeout));
-      engine = { writer, reader, mutex: newMutex(), wal, checkpoints };
+      engine = { ...wal, writer, reader };
     },
     async acquireConnection() {
       return idle.pop() ?? newSession(engine);

@@ -29,3 +29,25 @@ test('what is committed reaches the database file while the program goes on, and
   t.after(() => again.destroy());
   assert.equal((await sql<{ n: number }>`select count(*) as n from things`.execute(again)).rows[0]?.n, count);
 });
+
+test('a WAL that has become long is filled from its beginning again, though somebody always writes', async (t) => {
+  const file = join(makeTestDirectory(t), 'lading.db');
+  const longWalPages = 500;
+  const db = new Kysely<Schema>({ dialect: openSqliteDialect(file, { longWalPages }) });
+  t.after(() => db.destroy());
+  await sql`create table things (id integer primary key, text text) strict`.execute(db);
+  const text = 'x'.repeat(100_000);
+  const until = Date.now() + 30_000;
+  let writtenBytes = 0;
+  const writeOn = async () => {
+    // Far more than it may hold, in ten times as many pieces as bring a checkpoint.
+    while (writtenBytes < 200 * longWalPages * 4096 && Date.now() < until) {
+      await sql`insert into things (text) values (${text})`.execute(db);
+      writtenBytes += text.length;
+      if (statSync(`${file}-wal`).size > writtenBytes / 2 || writtenBytes < 20 * longWalPages * 4096) continue;
+      return;
+    }
+    assert.fail('it grew all the time');
+  };
+  await Promise.all([writeOn(), writeOn()]);
+});

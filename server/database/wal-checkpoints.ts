@@ -1,8 +1,13 @@
 import { Worker } from 'node:worker_threads';
+import type { Mutex } from './mutex.ts';
+import type { Checkpointed } from './wal-checkpoint-worker.ts';
 
 /**
  * Moves what was committed from the WAL into the database file, in a thread of its own. SQLite would do it at the end of
  * some commit, and the program would stand still until hundreds of pages and two syncs are on the disk.
+ *
+ * SQLite fills the WAL from its beginning again only if all of it was moved, and those who write all the time never let
+ * that be. So, when it is long, transactions wait for the thread to move the little that came last; all else goes on.
  */
 export type WalCheckpoints = { wrote(): void; close(): Promise<void> };
 
@@ -11,21 +16,43 @@ const commitsEach = 200;
 /** Commits of a collection are large, and few of them fill the WAL. */
 const pauseMs = 250;
 
-export function newWalCheckpoints(databaseFile: string): WalCheckpoints {
+export function newWalCheckpoints(databaseFile: string, mutex: Mutex, longWalPages: number): WalCheckpoints {
   let worker: Worker | undefined;
   let commits = 0;
   let isBusy = false;
+  let holdsMutex = false;
   let timer: NodeJS.Timeout | undefined;
 
+  /** Nothing else may keep a process running that waits for its turn to write. */
+  const hold = async () => {
+    await mutex.acquire();
+    if (!worker) return mutex.release();
+    holdsMutex = true;
+    worker.ref();
+    worker.postMessage('checkpoint');
+  };
+  const release = () => {
+    if (!holdsMutex) return;
+    holdsMutex = false;
+    worker?.unref();
+    mutex.release();
+  };
+  const end = ({ log, checkpointed }: Checkpointed) => {
+    if (!holdsMutex && log >= longWalPages && log === checkpointed) return hold();
+    release();
+    isBusy = false;
+    plan();
+  };
   const start = () => {
     const url = new URL('./wal-checkpoint-worker.ts', import.meta.url);
     const started = new Worker(url, { workerData: databaseFile, execArgv: [] });
-    started.on('message', () => {
-      isBusy = false;
-      plan();
-    });
+    started.on('message', end);
     // Without it, SQLite's own limit (`openWriter`) does the work.
     started.on('error', () => {});
+    started.on('exit', () => {
+      worker = undefined;
+      release();
+    });
     started.unref();
     return started;
   };
