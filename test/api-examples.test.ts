@@ -72,6 +72,18 @@ test('the examples with curl of docs/dialects/selectel.md work', async (t) => {
   assert.match(text, /"name":"my-registry".*"status":"ACTIVE"/);
 });
 
+test('the examples with curl of docs/dialects/paperspace.md and nodion.md work', async (t) => {
+  const platform = await openTestPlatform(t);
+  const team = await seedTeam(platform, 'default');
+  const app = await buildApp(platform);
+  t.after(() => app.close());
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const ofPaperspace = await paste(examples(read('dialects/paperspace.md'), url, team.secret));
+  assert.match(ofPaperspace, /"kind":"ghcr","name":"github","namespace":"acme"/);
+  const ofNodion = await paste(examples(read('dialects/nodion.md'), url, team.secret));
+  assert.match(ofNodion, /"registry_type":"docker_hub","name":"My Docker Hub","hostname":"docker.io"/);
+});
+
 test('the table of permissions leaves none out', () => {
   for (const permission of [...permissions, 'teams:write']) {
     const [thing] = permission.split(':');

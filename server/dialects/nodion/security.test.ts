@@ -45,4 +45,6 @@ test('a fault of the server is in the same form and says nothing of itself', asy
   const { status, json, text } = await call('GET ');
   assert.deepEqual([status, Object.keys(json), json.status], [500, ['status', 'error'], 500]);
   assert.doesNotMatch(text, /connections|table|SQL/i);
+  // On Postgres the next test gets these tables.
+  await sql`alter table gone rename to connections`.execute(platform.db);
 });
