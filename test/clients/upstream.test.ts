@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { HostCredentials, UpstreamTarget } from '#core/upstream.ts';
 import { type DockerRegistries, startDockerRegistries } from '../servers/docker-registry.ts';
 import { alice, check, messageOf, outline, targetOf } from '../upstream-checks.ts';
@@ -60,6 +61,19 @@ test('docker-registry with htpasswd: right, wrong and no credentials, namespaces
   const anonymous = await outcome(host, { credentials: null });
   assert.equal(anonymous.outline, 'psppfs');
   assert.match(anonymous.token, /Add a user name and a password/);
+});
+
+test('docker-registry over TLS: a certificate that nobody vouches for stops there, a trusted one does not', async () => {
+  const { host } = docker.encrypted;
+  const target = targetOf({ host }, { scheme: 'https', namespace: 'team/app' });
+  const strange = await check(target);
+  assert.equal(outline(strange), 'pfssss');
+  assert.match(messageOf(strange, 'tls'), /authority that is not trusted here/);
+  setDefaultCACertificates([...getCACertificates('default'), docker.caPem]);
+  assert.equal(outline(await check(target)), 'pppppp');
+  assert.equal(outline(await check({ ...target, credentials: wrong })), 'ppppfs');
+  const plain = await check({ ...target, scheme: 'http' });
+  assert.equal(outline(plain), 'psfsss', JSON.stringify(plain.steps));
 });
 
 test('docker-registry without authentication: nothing is proven of a password, and content is read', async () => {

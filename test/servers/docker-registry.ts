@@ -9,22 +9,23 @@ import { type Grant, type ScriptedRegistry, startRegistry } from './registry.ts'
 /** Debian's `docker-registry` in a process of its own. `host` is `127.0.0.1:PORT`. */
 export type DockerRegistry = { host: string };
 
-type Auth = Record<string, unknown> | undefined;
+type Door = { auth?: object; tls?: { certificate: string; key: string } };
 
 /** Several may share one directory of content. */
-async function startDockerRegistry(t: Scope, root: string, auth: Auth): Promise<DockerRegistry> {
+async function startDockerRegistry(t: Scope, root: string, { auth, tls }: Door): Promise<DockerRegistry> {
   const directory = makeTestDirectory(t);
   const host = `127.0.0.1:${await findFreePort()}`;
   const config = {
     version: '0.1',
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: root } },
-    http: { addr: host },
+    http: { addr: host, ...(tls && { tls }) },
     ...(auth && { auth }),
   };
   // JSON is YAML.
   const path = join(directory, 'config.json');
   writeFileSync(path, JSON.stringify(config));
+  // Where it speaks TLS it says to plain HTTP that this is a mistake, and that is as much of a sign.
   const isReady = async () => (await fetch(`http://${host}/v2/`)).status < 500;
   const child = await startChild('docker-registry', ['serve', path], { cwd: directory, isReady });
   t.after(() => child.stop());
@@ -39,13 +40,16 @@ export type DockerRegistries = {
   /** alice, with the password `correct horse`. */
   withPassword: DockerRegistry;
   withToken: DockerRegistry;
+  /** `withPassword` over TLS, with a certificate of this authority for 127.0.0.1. */
+  encrypted: DockerRegistry;
+  caPem: string;
   /** Where `withToken` sends everybody. Its users and rights are a test's to set. */
   tokenService: ScriptedRegistry;
   /** Makes the service sign with keys that `withToken` does not know, or with its own again. */
   signWith: (whose: 'own' | 'strange') => void;
 };
 
-/** The same content behind three doors. */
+/** The same content behind each of the doors. */
 export async function startDockerRegistries(t: Scope): Promise<DockerRegistries> {
   const [root, files] = [makeTestDirectory(t), makeTestDirectory(t)];
   const [own, strange] = [makeAuthority(t), makeAuthority(t, 'Stranger')].map(openSigner);
@@ -64,12 +68,16 @@ export async function startDockerRegistries(t: Scope): Promise<DockerRegistries>
     issuer,
     rootcertbundle: path('ca.pem', own?.caPem ?? ''),
   };
+  const htpasswd = { htpasswd: { realm: 'r', path: path('htpasswd', bcryptOfAlice) } };
+  const authority = makeAuthority(t, 'Registry');
+  const { certificatePem, keyPem } = authority.issue('registry', { altName: 'IP:127.0.0.1' });
+  const tls = { certificate: path('cert.pem', certificatePem), key: path('key.pem', keyPem) };
   return {
-    open: await startDockerRegistry(t, root, undefined),
-    withPassword: await startDockerRegistry(t, root, {
-      htpasswd: { realm: 'r', path: path('htpasswd', bcryptOfAlice) },
-    }),
-    withToken: await startDockerRegistry(t, root, { token }),
+    open: await startDockerRegistry(t, root, {}),
+    withPassword: await startDockerRegistry(t, root, { auth: htpasswd }),
+    withToken: await startDockerRegistry(t, root, { auth: { token } }),
+    encrypted: await startDockerRegistry(t, root, { auth: htpasswd, tls }),
+    caPem: authority.caPem,
     tokenService,
     signWith,
   };
