@@ -13,14 +13,20 @@ import { isUpstreamFault, type UpstreamFault, type UpstreamLogin } from './upstr
 /** `ends_at`: when what is stored ends, as far as its last test has told. */
 export type UsableRow = Row & { ends_at: number | null };
 
-const usable = (platform: Platform, actor: Actor, projectId: string) =>
-  visibleConnections(platform, actor, projectId).where('sealed_secret', 'is not', null);
+/** While they are read and written down nobody else writes on SQLite; and more fit into no Kubernetes Secret. */
+export const usableMax = 1000;
 
-/** The connections with a secret that the project may use, oldest first. */
+const usable = (platform: Platform, actor: Actor, projectId: string) =>
+  visibleConnections(platform, actor, projectId)
+    .where('sealed_secret', 'is not', null)
+    .orderBy('id')
+    .limit(usableMax + 1);
+
+/** The connections with a secret that the project may use, oldest first; one more than `usableMax` if there are more. */
 export function listUsable(platform: Platform, actor: Actor, projectId: string): Promise<UsableRow[]> {
   const endsAt = sql<number | null>`(select max(t.credentials_expire_at) from connection_tests t
     where t.connection_id = connections.id and t.passed = 1 and t.created_at = connections.tested_at)`;
-  return usable(platform, actor, projectId).select(endsAt.as('ends_at')).orderBy('id').execute();
+  return usable(platform, actor, projectId).select(endsAt.as('ends_at')).execute();
 }
 
 /** Deletions, changes and new restrictions of them wait for the end of the transaction. */
@@ -43,7 +49,7 @@ const askedAtOnce = 10;
  */
 export async function requestLogins(platform: Platform, rows: readonly Row[]): Promise<Logins> {
   const logins = new Map<string, UpstreamLogin | UpstreamFault>();
-  const waiting = rows.filter(needsLogin).values();
+  const waiting = rows.slice(0, usableMax).filter(needsLogin).values();
   const askInTurn = async () => {
     for (const row of waiting) {
       const [target] = openTargets(platform, row) ?? [];
@@ -61,8 +67,8 @@ type Claimed = { claims: PullSecretClaim[]; warnings: string[] };
 
 /** A connection that gives nothing now is a warning and keeps nothing from the others. */
 export function claimConnections(platform: Platform, rows: readonly UsableRow[], logins: Logins): Claimed {
-  const claimed: Claimed = { claims: [], warnings: [] };
-  for (const row of rows) {
+  const claimed: Claimed = { claims: [], warnings: rows.length > usableMax ? [tooMany] : [] };
+  for (const row of rows.slice(0, usableMax)) {
     const claims = claimConnection(platform, row, logins);
     if (typeof claims === 'string') {
       claimed.warnings.push(`Connection ${row.slug} is left out: ${claims}`);
@@ -77,6 +83,8 @@ export function claimConnections(platform: Platform, rows: readonly UsableRow[],
   }
   return claimed;
 }
+
+const tooMany = `The project may use more than ${usableMax} connections: all but the oldest ${usableMax} are left out. Restrict some to other projects.`;
 
 /** A sentence that says why there are none. */
 function claimConnection(platform: Platform, row: UsableRow, logins: Logins): PullSecretClaim[] | string {

@@ -165,11 +165,17 @@ test('each hand-out is in the audit log and counted for its connections, without
   }
 });
 
-test('what is handed out for more connections than a statement takes is all there', async (t) => {
-  const { connect, read } = await openPullSecretWorld(t);
-  for (let i = 0; i < 501; i++) await connect({ name: `c${i}` });
-  const secret = await read();
-  assert.equal(Object.keys(secret.config.auths).length, 502);
+test('a thousand connections are handed out together, and of more than that the oldest', async (t) => {
+  const { platform, connect, read } = await openPullSecretWorld(t);
+  for (let i = 0; i < 1000; i++) await connect({ name: `c${i}` });
+  const all = await read();
+  assert.deepEqual([Object.keys(all.config.auths).length, all.warnings], [1001, []]);
+  await connect({ name: 'newest' });
+  const most = await read();
+  assert.deepEqual(keysOf(most), keysOf(all));
+  assert.match(most.warnings.join(), /more than 1000 connections/);
+  const uses = await platform.db.selectFrom('connection_uses').select('times').execute();
+  assert.deepEqual([uses.length, new Set(uses.map(({ times }) => times))], [1000, new Set([2])]);
 });
 
 test('a stored secret that does not open is a warning and keeps nothing from the others', async (t) => {
