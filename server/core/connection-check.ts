@@ -14,7 +14,7 @@ import {
 export type CheckOutcome = Omit<UpstreamCheck, 'steps'> & {
   passed: boolean;
   failedStep: UpstreamStep | null;
-  /** One sentence for people: what is wrong, or that nothing is. */
+  /** For people: what is wrong, or what has been proven. */
   message: string;
   steps: readonly UpstreamStepResult[];
 };
@@ -41,7 +41,7 @@ export function toOutcome(targets: readonly UpstreamTarget[], checks: readonly U
   return {
     passed: !failed,
     failedStep: failed?.step ?? null,
-    message: failed?.message ?? toSuccess(targets),
+    message: failed?.message ?? toSuccess(targets, steps),
     steps,
     latencyMs: Math.max(0, ...checks.map(({ latencyMs }) => Math.round(latencyMs))),
     rateLimit: limits[0] ?? null,
@@ -56,19 +56,20 @@ function joinStep(step: UpstreamStep, hosts: readonly string[], checks: readonly
   const [failed, passed] = [resultOf('failed'), resultOf('passed')];
   const result = failed.length > 0 ? 'failed' : passed.length > 0 ? 'passed' : 'skipped';
   const those = { failed, passed, skipped: resultOf('skipped') }[result];
-  const said = those.map((i) => (hosts.length === 1 ? '' : `${hosts[i]}: `) + (found[i]?.message ?? ''));
+  const said = those.map((i) => naming(hosts[i] ?? '', hosts.length, found[i]?.message ?? ''));
   // What is said of all in the same words is said once.
   const messages = new Set(those.map((i) => found[i]?.message ?? ''));
   const isOneMessage = those.length === hosts.length && messages.size === 1;
   return { step, result, message: isOneMessage ? [...messages].join('') : said.join(' ') };
 }
 
-function toSuccess(targets: readonly UpstreamTarget[]): string {
-  const [first] = targets;
-  const hosts = targets.map(({ host }) => host).join(', ');
-  const isAnonymous = targets.every(({ credentials }) => credentials === null);
-  const said = isAnonymous ? 'answers without credentials' : 'accepts the stored credentials';
-  const namespace = first?.namespace ? ` and lets them read in ${first.namespace}` : '';
-  if (targets.length > 1) return `Each of ${hosts} accepts the stored credentials.`;
-  return `${hosts} ${said}${isAnonymous ? '' : namespace}.`;
+function naming(host: string, hostCount: number, message: string): string {
+  return hostCount === 1 || message.includes(host) ? message : `${host}: ${message}`;
+}
+
+/** What has been proven, in the words of the steps that prove it: not every registry can tell whether a password is right. */
+function toSuccess(targets: readonly UpstreamTarget[], steps: readonly UpstreamStepResult[]): string {
+  const telling = targets.some(({ namespace }) => namespace !== '') ? ['token', 'namespace'] : ['token'];
+  const said = steps.filter(({ step, message }) => telling.includes(step) && message !== '');
+  return said.map(({ message }) => message).join(' ');
 }

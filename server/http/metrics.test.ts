@@ -45,5 +45,6 @@ test('pushes, pulls, requests and sizes are counted, and no label names a tenant
   const { size } = await platform.db.selectFrom('registries').select('size').executeTakeFirstOrThrow();
   assert.match(text, new RegExp(`^lading_size_bytes ${size}$`, 'm'));
   assert.match(text, /^lading_operations_queued 0$/m);
+  assert.match(text, /^lading_connections\{status="failed"\} 0$/m);
   assert.doesNotMatch(text, /secret-team|secret-app/);
 });
