@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTestPlatform, seedKey, seedTeam } from '#test/platform.ts';
+import type { Failure } from './failure.ts';
 import { findManagedRegistry, listManagedRegistries } from './managed-registries.ts';
 import { createProject } from './projects.ts';
 import { createRobot, deleteRobot, findRobots } from './robots.ts';
@@ -38,6 +39,20 @@ test('a key bound to another project neither makes a robot, nor ends one, nor le
   }
   const robots = await findRobots(platform, team.owner, [made.registry]);
   assert.equal(robots.get(ref.id)?.id, made.robot.id);
+});
+
+// Without the lock of the registry's row each of them finds none and makes one.
+test('of many who make a robot at once, one does', async (t) => {
+  const { platform, team, ref } = await openTeam(t);
+  for (let round = 0; round < 5; round++) {
+    const made = await Promise.allSettled(Array.from({ length: 8 }, () => createRobot(platform, team.owner, ref)));
+    const refused = made.flatMap((one) => (one.status === 'rejected' ? (one.reason as Failure).reason : []));
+    assert.deepEqual(
+      refused,
+      Array.from({ length: 7 }, () => 'conflict'),
+    );
+    await deleteRobot(platform, team.owner, ref);
+  }
 });
 
 test('a registry of another project is not found through one’s own', async (t) => {
