@@ -125,7 +125,7 @@ export async function tryReplacement(platform: Platform, actor: Actor, row: Row)
           version: current.version + 1,
           status: 'passed',
           tested_at: platform.now(),
-          test_due_at: nextTestAt(platform, outcome),
+          test_due_at: nextTestAt(platform, outcome, current.status),
           updated_at: platform.now(),
         })
         .where('id', '=', row.id)

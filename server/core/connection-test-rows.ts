@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import type { CheckOutcome } from './connection-check.ts';
 import { newId } from './ids.ts';
 import type { Platform } from './platform.ts';
-import type { ConnectionTestRow } from './schema.ts';
+import type { ConnectionRow, ConnectionTestRow } from './schema.ts';
 import { upstreamSteps } from './upstream.ts';
 
 /** How a connection stood once. */
@@ -15,7 +15,8 @@ export type ConnectionTest = CheckOutcome & {
 };
 
 const keptPerConnection = 100;
-const retryUnreachedMs = 15 * 60_000;
+const retryFirstMs = 15 * 60_000;
+const retryMs = 60 * 60_000;
 
 export async function insertTest(
   { db, now }: Platform,
@@ -69,9 +70,13 @@ export function toConnectionTest(row: Selectable<ConnectionTestRow>): Connection
  * When it is tried again: with some spread, so that what was made together is not tried together for ever. A registry
  * that could not be reached was told no password, so it is asked again soon.
  */
-export function nextTestAt({ config, now }: Platform, { failedStep }: CheckOutcome): number {
+export function nextTestAt(
+  { config, now }: Platform,
+  { failedStep }: CheckOutcome,
+  before: ConnectionRow['status'],
+): number {
   const interval = config.connectionCheckIntervalMs ?? 0;
-  const isSoon = failedStep === 'reach' || failedStep === 'tls';
-  const waitMs = isSoon ? Math.min(interval, retryUnreachedMs) : interval;
+  const isUnreached = failedStep === 'reach' || failedStep === 'tls';
+  const waitMs = isUnreached ? Math.min(interval, before === 'failed' ? retryMs : retryFirstMs) : interval;
   return Math.round(now() + waitMs * (0.9 + Math.random() / 5));
 }

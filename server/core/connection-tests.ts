@@ -70,7 +70,7 @@ async function tryOne(
     const status = outcome.passed ? 'passed' : 'failed';
     await platform.db
       .updateTable('connections')
-      .set({ status, tested_at: platform.now(), test_due_at: nextTestAt(platform, outcome) })
+      .set({ status, tested_at: platform.now(), test_due_at: nextTestAt(platform, outcome, current.status) })
       .where('id', '=', row.id)
       .execute();
     return insertTest(platform, { connectionId: row.id, cause, outcome });
