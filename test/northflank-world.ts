@@ -1,52 +1,52 @@
 import assert from 'node:assert/strict';
+import { createConnection } from '#core/connections.ts';
 import type { Permission } from '#core/permissions.ts';
 import type { Scope } from './database.ts';
-import { type Call, type DialectAnswer, openSocket } from './dialect-client.ts';
-import { dockerHub, type Northflank, openNorthflank, registries } from './northflank-client.ts';
-import { type SeededTeam, seedTeam } from './platform.ts';
-
-type Operation = { request: string; permission: Permission; body?: object };
+import { type DialectAnswer, openSocket } from './dialect-client.ts';
+import type { Operation, SecurityWorld } from './dialect-security.ts';
+import { dockerHub, openNorthflank, registries } from './northflank-client.ts';
+import { seedTeam } from './platform.ts';
 
 const one = `${registries}/{id}`;
+let count = 0;
+/** Names are taken once. */
+const nextName = () => `made ${count++}`;
 
-const ofTheKey: Operation[] = [
-  { request: `GET ${registries}`, permission: 'connections:read' },
-  { request: `POST ${registries}`, permission: 'connections:create', body: dockerHub('made') },
-  { request: `GET ${one}`, permission: 'connections:reveal' },
-  { request: `PATCH ${one}`, permission: 'connections:update', body: { restrictions: { restricted: false } } },
-  { request: `POST ${one}/modify`, permission: 'connections:update', body: { description: 'Changed.' } },
-  { request: `DELETE ${one}`, permission: 'connections:delete' },
+const operation = (request: string, permission: Permission, toBody?: () => object): Operation => ({
+  request,
+  permissions: [permission],
+  get body() {
+    return toBody?.();
+  },
+  status: 200,
+});
+
+const ofTheKey = (team: string) => [
+  operation(`GET ${team}${registries}`, 'connections:read'),
+  operation(`POST ${team}${registries}`, 'connections:create', () => dockerHub(nextName(), { description: 'New.' })),
+  operation(`GET ${team}${one}`, 'connections:reveal'),
+  operation(`PATCH ${team}${one}`, 'connections:update', () => ({ description: 'Changed.', password: 'new' })),
+  operation(`POST ${team}${one}/modify`, 'connections:update', () => ({ username: 'eve', password: 'new' })),
+  operation(`DELETE ${team}${one}`, 'connections:delete'),
 ];
 
 /** Every operation on credentials, without a team in its path and with one. */
-export const operations: readonly Operation[] = [
-  ...ofTheKey,
-  ...ofTheKey.map((operation) => ({ ...operation, request: operation.request.replace(' ', ' /teams/{team}') })),
-];
+export const operations: readonly Operation[] = [...ofTheKey(''), ...ofTheKey('/teams/{team}')];
 
-export type Holdings = { team: string; id: string };
-
-/** Two teams with a set of credentials each, and a socket: clients in between would tidy hostile requests up. */
-export type World = Northflank & { mine: Holdings; theirs: Holdings; other: SeededTeam; send: Call };
-
-export async function openWorld(t: Scope): Promise<World> {
+export async function openWorld(t: Scope): Promise<SecurityWorld> {
   const northflank = await openNorthflank(t);
-  const { call, platform, app, team } = northflank;
-  const other = await seedTeam(platform, 'rival');
-  await call(`POST ${registries}`, { body: dockerHub('of mine') });
-  await call(`POST ${registries}`, { body: dockerHub('of theirs'), key: other.secret });
+  const { platform, app, team } = northflank;
   return {
     ...northflank,
-    other,
-    mine: { team: team.teamId, id: 'of-mine' },
-    theirs: { team: other.teamId, id: 'of-theirs' },
+    operations,
     send: await openSocket(app, team.secret, '/v1'),
+    other: await seedTeam(platform, 'rival'),
+    make: async ({ owner, teamId }) => {
+      const { slug } = await createConnection(platform, owner, dockerHub(nextName()));
+      return { team: teamId, id: slug };
+    },
+    assertRefused,
   };
-}
-
-/** `GET /integrations/registries/…`, its parameters from the holdings unless they are given. */
-export function requestFor(pattern: string, holdings: Holdings, given: Partial<Holdings> = {}): string {
-  return pattern.replaceAll(/\{(\w+)\}/g, (_, key: keyof Holdings) => given[key] ?? encodeURIComponent(holdings[key]));
 }
 
 /** In the vendor's form, and nothing beside it. */

@@ -72,7 +72,7 @@ test('credentials are added, listed, shown, updated and deleted', async () => {
 
 test('a refusal is printed with its sentence, status and id', async () => {
   const missing = await refused('get', noun, '--credentialId', 'nothing');
-  assert.match(missing, /There is no connection "nothing"\. \(HTTP status code: 404, NF error id: not_found\)/);
+  assert.match(missing, /There are no such registry credentials\. \(HTTP status code: 404, NF error id: not_found\)/);
   const input = JSON.stringify({ ...definition, provider: 'legacy' });
   const invalid = await refused('add', noun, '--skipValidation', '--input', input);
   assert.match(invalid, /provider must be one of .*HTTP status code: 400, NF error id: invalid/);

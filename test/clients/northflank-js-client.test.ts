@@ -161,7 +161,7 @@ for (const generation of Object.keys(generations) as Generation[]) {
     const parameters = { credentialId: 'nothing' };
     const missing = await client.get.registryCredentials({ parameters });
     const { status, message, id } = missing.error;
-    assert.deepEqual([status, message, id], [404, 'There is no connection "nothing".', 'not_found']);
+    assert.deepEqual([status, message, id], [404, 'There are no such registry credentials.', 'not_found']);
     const data = { name: 'x y z', provider: 'legacy', ...secret };
     const invalid = await client.add.registryCredentials({ data });
     assert.deepEqual([invalid.error.status, invalid.error.id], [400, 'invalid']);

@@ -50,6 +50,9 @@ export function fromAddBody(body: unknown): NewConnection {
 
 /** Only what may change: neither name nor provider. Throws `invalid`. */
 export function fromUpdateBody(body: unknown): Omit<ConnectionChange, 'connection'> {
+  if (body === undefined || body === null) {
+    throw new Failure('invalid', 'The body is missing: send the fields that shall change.');
+  }
   const { isOld: _, ...secret } = fromSecret(body);
   const url = fieldOf(body, 'registryUrl', isText) || undefined;
   return {

@@ -9,6 +9,12 @@ const fieldNames: Readonly<Record<string, string>> = {
   '/awsRegion': 'aws.region',
 };
 
+/** In the vendor's words for things, and the same for what never was and what is another team's. */
+const missing: Readonly<Record<string, string>> = {
+  connection: 'There are no such registry credentials.',
+  team: 'There is no such team.',
+};
+
 /** `{"error":{"status":404,"message":"…","id":"not_found"}}`. */
 export const writeNorthflankError: ErrorWriter = (failure, _request, reply) => {
   const retryAfter = failure?.detail.retryAfterSeconds;
@@ -23,7 +29,8 @@ export const writeNorthflankError: ErrorWriter = (failure, _request, reply) => {
     .send(JSON.stringify({ error: { status, message, id: failure?.reason ?? 'internal' } }));
 };
 
-function toMessage({ message, detail: { about, fields = {} } }: Failure): string {
+function toMessage({ reason, message, detail: { about, fields = {} } }: Failure): string {
+  if (reason === 'not_found') return missing[about ?? ''] ?? message;
   const [[pointer, said] = []] = Object.entries(fields);
   const name = about === 'connection' ? fieldNames[pointer ?? ''] : undefined;
   return name === undefined ? message : `${name} ${said}.`;

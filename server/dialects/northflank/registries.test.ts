@@ -44,6 +44,8 @@ test('credentials are added, listed, read, changed by both routes and deleted, a
 
   const deleted = await call(`DELETE ${one}`);
   assert.deepEqual([deleted.status, deleted.json], [200, { data: {} }]);
-  for (const method of ['GET', 'PATCH', 'DELETE']) assert.equal((await call(`${method} ${one}`)).status, 404, method);
+  for (const method of ['GET', 'PATCH', 'DELETE']) {
+    assert.equal((await call(`${method} ${one}`, { body: {} })).status, 404, method);
+  }
   assert.equal((await call(`GET ${registries}`)).json.pagination.count, 0);
 });

@@ -34,7 +34,8 @@ export function bindRegistries(app: FastifyInstance, platform: Platform): void {
     return { data: toAdded(connection, await slugsOf(platform, [connection])) };
   });
 
-  app.get<CredentialPath>('/:credentialId', async (request) => {
+  // Without a HEAD beside it: a look at nothing would be noted as a secret seen.
+  app.get<CredentialPath>('/:credentialId', { exposeHeadRoute: false }, async (request) => {
     const revealed = await revealConnection(platform, actorOf(request), request.params.credentialId);
     return { data: toRevealed(revealed, await slugsOf(platform, [revealed.connection])) };
   });

@@ -18,8 +18,7 @@ test('both routes take the bodies of both generations, and change what they name
   await seedProject(platform, team, 'staging');
   const opened = { credentials: { username: 'bob', password: 'first', scope: { pull: true } } };
   const start = { description: 'Old', restrictions: { restricted: true, projects: ['default'] }, ...opened };
-  const changes: [object | undefined, object][] = [
-    [undefined, {}],
+  const changes: [object, object][] = [
     [{}, {}],
     [{ description: null, restrictions: null, credentials: null, username: null }, {}],
     [{ updatedAt: '2026-01-01T00:00:00Z', createdAt: '2026-01-01T00:00:00Z', restrictions: {} }, {}],
