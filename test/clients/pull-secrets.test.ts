@@ -88,7 +88,7 @@ async function writeConfig(name: string, text: string): Promise<string> {
   return directory;
 }
 
-const refusal = /unauthorized|authentication required|denied|no basic auth credentials|40[13]/i;
+const refusal = /unauthorized|authentication required|denied|no basic auth credentials|credential not found|40[13]/i;
 
 test('podman pulls with it from two registries elsewhere and from here, and without it from none', async () => {
   const { bench } = suite;
@@ -150,6 +150,63 @@ test('skopeo takes the entry of the path where two connections share a host', as
   const only = await writeConfig('host-only', JSON.stringify({ auths: { [host]: auths[host] } }));
   await skopeo(...inspect(only, images.bobs.ref));
   assert.match(await suite.bench.refused('skopeo', inspect(only, images.carols.ref)), refusal);
+});
+
+test('crane, oras and buildah take it, too', async () => {
+  const { bench } = suite;
+  const storage = ['--root', join(bench.dir, 'buildah'), '--runroot', join(bench.dir, 'buildah-run')];
+  const settings = [...storage, '--storage-driver', 'vfs'];
+  const clients: [string, (ref: string) => string[]][] = [
+    ['crane', (ref) => ['digest', ref]],
+    ['oras', (ref) => ['manifest', 'fetch', '--plain-http', ref]],
+    ['buildah', (ref) => [...settings, 'pull', '-q', '--tls-verify=false', ref]],
+  ];
+  const env = (directory: string) => ({
+    DOCKER_CONFIG: directory,
+    REGISTRY_AUTH_FILE: join(directory, 'config.json'),
+  });
+  for (const [client, args] of clients) {
+    for (const { ref } of [images.password, images.hosted]) {
+      assert.match(await bench.refused(client, args(ref), { env: env(empty) }), refusal, `${client} ${ref}`);
+      await bench.run(client, args(ref), { env: env(handedOut) });
+    }
+  }
+});
+
+test('helm pulls a chart with it', async () => {
+  const { bench, lading, ref } = suite;
+  await bench.run('helm', ['create', 'harbour']);
+  await bench.run('helm', ['package', 'harbour', '--version', '1.2.3']);
+  const owner = ['--username', 'owner', '--password', lading.key];
+  const charts = `oci://${ref('charts')}`;
+  await bench.run('helm', ['push', 'harbour-1.2.3.tgz', charts, '--plain-http', ...owner]);
+  const show = ['show', 'chart', `${charts}/harbour`, '--version', '1.2.3', '--plain-http'];
+  const env = (directory: string) => ({ HELM_REGISTRY_CONFIG: join(directory, 'config.json') });
+  assert.match(await bench.refused('helm', show, { env: env(empty) }), refusal);
+  assert.match(await bench.run('helm', show, { env: env(handedOut) }), /version: 1\.2\.3/);
+});
+
+// Docker Hub is out of reach, but which credentials a client would show it can be asked of the client.
+test('for Docker Hub each client finds the credentials that it would pull with', async () => {
+  await post('/projects', { name: 'Hub' });
+  const ofHub = { provider: 'dockerhub', password: 'a password', projectIds: ['hub'] };
+  await connect('first', { ...ofHub, username: 'first' });
+  await connect('second', { ...ofHub, username: 'second', namespace: 'Acme' });
+  const directory = await writeConfig('hub', await fetchConfig('hub'));
+  const names = {
+    'docker.io': 'first',
+    'docker.io/library/alpine': 'first',
+    'docker.io/acme-labs/app': 'first',
+    'docker.io/acme/app': 'second',
+  };
+  for (const [name, user] of Object.entries(names)) {
+    for (const client of ['podman', 'skopeo', 'buildah']) {
+      const args = ['login', '--get-login', '--authfile', join(directory, 'config.json'), name];
+      assert.equal(await suite.bench.run(client, args), user, `${client} ${name}`);
+    }
+  }
+  const found = await suite.bench.run('crane', ['auth', 'get', 'docker.io'], { env: { DOCKER_CONFIG: directory } });
+  assert.equal(JSON.parse(found).Username, 'first');
 });
 
 test('a pull secret opens no registry of another project, and nothing once its project is gone', async () => {
