@@ -33,6 +33,7 @@ import { Provider, ProviderList } from './providers.ts';
 import { DockerConfig, KubernetesSecret, PullSecret, PullSecretEntry } from './pull-secrets.ts';
 import { CreateRegistry, Registry, RegistryList, UpdateRegistry } from './registries.ts';
 import { Repository, RepositoryList } from './repositories.ts';
+import { Robot, RobotList, RobotWithSecret } from './robots.ts';
 import { Tag, TagList } from './tags.ts';
 import { CreatedTeam, CreateTeam, Team } from './teams.ts';
 import { CreateToken, RenewToken, Token, TokenList, TokenWithSecret, UpdateToken } from './tokens.ts';
@@ -93,6 +94,9 @@ export const components: readonly Named[] = [
   ReplacedSecret,
   ReplaceSecret,
   RevealedConnection,
+  Robot,
+  RobotList,
+  RobotWithSecret,
   StartCollection,
   Tag,
   TagList,

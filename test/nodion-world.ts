@@ -55,8 +55,8 @@ async function makeHoldings(platform: TestPlatform, { owner, projectId }: Seeded
   const registries = await listManagedRegistries(platform, owner, projectId);
   const robots = await findRobots(platform, owner, registries);
   const [managed = '', robotic = ''] = registries.map((registry) => registry.id);
-  if (robots.has(managed)) await deleteRobot(platform, owner, { projectId, id: managed });
-  if (!robots.has(robotic)) await createRobot(platform, owner, { projectId, id: robotic });
+  if (robots.has(managed)) await deleteRobot(platform, owner, { projectId, registry: managed });
+  if (!robots.has(robotic)) await createRobot(platform, owner, { projectId, registry: robotic });
   return { id, managed, robotic };
 }
 

@@ -4,14 +4,14 @@ import { openTestPlatform, seedKey, seedTeam } from '#test/platform.ts';
 import type { Failure } from './failure.ts';
 import { findManagedRegistry, listManagedRegistries } from './managed-registries.ts';
 import { createProject } from './projects.ts';
-import { createRobot, deleteRobot, findRobots } from './robots.ts';
+import { createRobot, deleteRobot, findRobots, listRobots } from './robots.ts';
 import { createToken, listTokens } from './tokens.ts';
 
 async function openTeam(t: Parameters<typeof openTestPlatform>[0]) {
   const platform = await openTestPlatform(t);
   const team = await seedTeam(platform, 'acme');
   const { project, registries } = await createProject(platform, team.owner, { name: 'shop' });
-  return { platform, team, project, ref: { projectId: project.id, id: registries[0]?.id ?? '' } };
+  return { platform, team, project, ref: { projectId: project.id, registry: registries[0]?.id ?? '' } };
 }
 
 test('nobody makes a robot that may do more than its maker', async (t) => {
@@ -23,7 +23,7 @@ test('nobody makes a robot that may do more than its maker', async (t) => {
   const { actor } = await seedKey(platform, team.teamId, {
     permissions: ['tokens:write', 'images:pull', 'images:push'],
   });
-  assert.equal((await createRobot(platform, actor, ref)).robot.registryId, ref.id);
+  assert.equal((await createRobot(platform, actor, ref)).robot.registryId, ref.registry);
 });
 
 test('a key bound to another project neither makes a robot, nor ends one, nor learns of the registry', async (t) => {
@@ -34,11 +34,14 @@ test('a key bound to another project neither makes a robot, nor ends one, nor le
   for (const actor of [bound.actor, rival]) {
     await assert.rejects(createRobot(platform, actor, ref), { reason: 'not_found' });
     await assert.rejects(deleteRobot(platform, actor, ref), { reason: 'not_found' });
-    assert.equal(await findManagedRegistry(platform, actor, ref), undefined);
+    const { projectId, registry: id } = ref;
+    assert.equal(await findManagedRegistry(platform, actor, { projectId, id }), undefined);
+    await assert.rejects(createRobot(platform, actor, { registry: id }), { reason: 'not_found' });
+    await assert.rejects(listRobots(platform, actor, id), { reason: 'not_found' });
     assert.deepEqual(await listManagedRegistries(platform, actor, ref.projectId), []);
   }
   const robots = await findRobots(platform, team.owner, [made.registry]);
-  assert.equal(robots.get(ref.id)?.id, made.robot.id);
+  assert.equal(robots.get(ref.registry)?.id, made.robot.id);
 });
 
 // Without the lock of the registry's row each of them finds none and makes one.
@@ -58,9 +61,9 @@ test('of many who make a robot at once, one does', async (t) => {
 test('a registry of another project is not found through one’s own', async (t) => {
   const { platform, team, ref } = await openTeam(t);
   const other = await createProject(platform, team.owner, { name: 'other' });
-  const crossed = { projectId: other.project.id, id: ref.id };
+  const crossed = { projectId: other.project.id, registry: ref.registry };
   await assert.rejects(createRobot(platform, team.owner, crossed), { reason: 'not_found' });
-  const own = { projectId: team.projectId, id: team.registryId };
+  const own = { projectId: team.projectId, registry: team.registryId };
   await assert.rejects(createRobot(platform, team.owner, own), { reason: 'not_found' }, 'it is not managed');
 });
 

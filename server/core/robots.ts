@@ -7,14 +7,18 @@ import { recordAudit } from './audit.ts';
 import { findConnectionRow } from './connection-rows.ts';
 import { Failure } from './failure.ts';
 import { hashSecret, newId, newSecret } from './ids.ts';
-import { findManagedRegistry, lockManagedRegistry, type ManagedRef } from './managed-registries.ts';
+import { findManagedRegistry, lockManagedRegistry } from './managed-registries.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { orNone } from './projects.ts';
+import { findOwnRegistry } from './registries.ts';
 import type { Registry } from './registry-rows.ts';
 import { transact } from './transact.ts';
 
 export type Robot = { id: string; name: string; registryId: string; createdAt: number };
+
+/** `registry`: id or name. With a project, by its id: one of that project, or a connection that it may use. */
+export type RobotInput = { registry: string; projectId?: string | undefined };
 
 const permissionsOfRobots = ['images:pull', 'images:push'];
 
@@ -25,15 +29,15 @@ const permissionsOfRobots = ['images:pull', 'images:push'];
 export async function createRobot(
   platform: Platform,
   actor: Actor,
-  ref: ManagedRef,
+  input: RobotInput,
 ): Promise<{ robot: Robot; registry: Registry; secret: string }> {
   requirePermission(actor, 'tokens:write');
   requireGrantable(actor, permissionsOfRobots);
   const secret = newSecret('robot');
   return transact(platform, async (platform) => {
-    const registry = await lockOwn(platform, actor, ref);
+    const { registry, projectId } = await lockOwn(platform, actor, input);
     if ((await findRobots(platform, actor, [registry])).has(registry.id)) throw robotExists();
-    const robot = await insertRobot(platform, { registry, projectId: ref.projectId, secret });
+    const robot = await insertRobot(platform, { registry, projectId, secret });
     await recordAudit(platform, actor, { action: 'robot.create', ...toAudited(robot, registry) });
     return { robot, registry, secret };
   });
@@ -64,10 +68,10 @@ async function insertRobot(
 }
 
 /** Its secret ends at once. Throws `not_found` where there is none, `conflict` as `createRobot`. */
-export async function deleteRobot(platform: Platform, actor: Actor, ref: ManagedRef): Promise<void> {
+export async function deleteRobot(platform: Platform, actor: Actor, input: RobotInput): Promise<void> {
   requirePermission(actor, 'tokens:write');
   await transact(platform, async (platform) => {
-    const registry = await lockOwn(platform, actor, ref);
+    const { registry } = await lockOwn(platform, actor, input);
     const robot = (await findRobots(platform, actor, [registry])).get(registry.id);
     if (!robot) throw new Failure('not_found', 'This registry has no robot.', { about: 'robot' });
     await deleteActor(platform, robot.id, actor.teamId);
@@ -76,12 +80,29 @@ export async function deleteRobot(platform: Platform, actor: Actor, ref: Managed
   forgetActors(platform);
 }
 
+/** Of a registry that is not managed: none. Throws `not_found`. */
+export async function listRobots(platform: Platform, actor: Actor, registry: string): Promise<Robot[]> {
+  requirePermission(actor, 'tokens:read');
+  const robots = await findRobots(platform, actor, [await findOwnRegistry(platform, actor, registry)]);
+  return [...robots.values()];
+}
+
 /** Two that make a robot for one registry take turns at its row. */
-async function lockOwn(platform: Platform, actor: Actor, ref: ManagedRef): Promise<Registry> {
-  if (await findManagedRegistry(platform, actor, ref)) return lockManagedRegistry(platform, actor, ref);
-  await findConnectionRow(platform, actor, ref.id, ref.projectId);
-  throw new Failure('conflict', 'This registry is not a managed one: it has the credentials that were given for it.', {
-    about: 'connection',
+async function lockOwn(
+  platform: Platform,
+  actor: Actor,
+  { registry: ref, projectId }: RobotInput,
+): Promise<{ registry: Registry; projectId: string }> {
+  const found = await (projectId === undefined
+    ? findOwnRegistry(platform, actor, ref)
+    : findManagedRegistry(platform, actor, { projectId, id: ref }));
+  if (found?.isManaged && found.projectId !== null) {
+    const managed = { projectId: found.projectId, id: found.id };
+    return { registry: await lockManagedRegistry(platform, actor, managed), projectId: found.projectId };
+  }
+  if (!found) await findConnectionRow(platform, actor, ref, projectId);
+  throw new Failure('conflict', 'This registry is not managed by a project: only those have a robot.', {
+    about: 'registry',
   });
 }
 

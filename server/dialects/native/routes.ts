@@ -21,6 +21,7 @@ import { bindProviders } from './providers.ts';
 import { bindPullSecrets } from './pull-secrets.ts';
 import { bindRegistries } from './registries.ts';
 import { bindRepositories } from './repositories.ts';
+import { bindRobots } from './robots.ts';
 import { compileSerializersLazily } from './serialization.ts';
 import { bindTags } from './tags.ts';
 import { bindTeams } from './teams.ts';
@@ -57,6 +58,7 @@ function bindEndpoints(app: NativeApp, platform: Platform): void {
   bindProjects(app, platform);
   bindPullSecrets(app, platform);
   bindRegistries(app, platform);
+  bindRobots(app, platform);
   bindRepositories(app, platform);
   bindImages(app, platform);
   bindTags(app, platform);

@@ -151,6 +151,7 @@ test('a body cannot name what another team has', async (t) => {
 // What an endpoint needs beside its own permission, because nobody gives what they do not hold.
 const given: Readonly<Record<string, readonly string[]>> = {
   createToken: ['images:pull'],
+  createRobot: ['images:pull', 'images:push'],
   connectCluster: ['images:pull'],
   refreshToken: ['images:pull'],
   regenerateToken: ['images:pull'],

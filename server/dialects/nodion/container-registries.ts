@@ -49,12 +49,12 @@ export function bindContainerRegistries(app: FastifyInstance, platform: Platform
 /** Of managed registries. To end them is ours: the vendor has no call for it, and without one nothing could be rotated. */
 export function bindCredentials(app: FastifyInstance, platform: Platform): void {
   app.post<RegistryPath>('/:id/credentials', async (request, reply) => {
-    const made = await createRobot(platform, actorOf(request), await refOf(platform, request));
+    const made = await createRobot(platform, actorOf(request), await robotOf(platform, request));
     return reply.code(201).send({ container_registry: toCredentials(made, platform.config.regions) });
   });
 
   app.delete<RegistryPath>('/:id/credentials', async (request) => {
-    await deleteRobot(platform, actorOf(request), await refOf(platform, request));
+    await deleteRobot(platform, actorOf(request), await robotOf(platform, request));
     return { deleted: true };
   });
 }
@@ -62,6 +62,11 @@ export function bindCredentials(app: FastifyInstance, platform: Platform): void 
 const refOf = async (platform: Platform, request: FastifyRequest<RegistryPath>) => ({
   projectId: await projectOf(platform, request),
   id: request.params.id,
+});
+
+const robotOf = async (platform: Platform, request: FastifyRequest<RegistryPath>) => ({
+  projectId: await projectOf(platform, request),
+  registry: request.params.id,
 });
 
 async function projectOf(platform: Platform, request: FastifyRequest): Promise<string> {

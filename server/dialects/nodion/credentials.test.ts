@@ -163,7 +163,7 @@ test('only managed registries have them', async (t) => {
   for (const method of ['POST', 'DELETE']) {
     const { status, json } = await call(`${method} /${id}/credentials`);
     assert.deepEqual([status, json.errors.length], [400, 1], method);
-    assert.match(json.errors[0], /not a managed one/);
+    assert.match(json.errors[0], /not managed by a project/);
     // Registries that somebody made are not of this API.
     assert.equal((await call(`${method} /${team.registryId}/credentials`)).status, 404, method);
   }
