@@ -8,6 +8,7 @@ import { openUpstream } from '#upstream/upstream.ts';
 import { testConnection } from './connection-tests.ts';
 import { updateConnection } from './connections.ts';
 import type { Outbound } from './outbound.ts';
+import { claimConnections, listUsable, requestLogins } from './pull-secret-claims.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const start = Date.UTC(2026, 0, 1);
@@ -83,7 +84,21 @@ test('a token of a secret that was replaced while it was fetched is not handed o
   meanwhile = () => updateConnection(platform, owner, { connection: 'aws', password: 'b'.repeat(40) });
   const secret = await read();
   assert.deepEqual(keysOf(secret), [ownHost]);
-  assert.match(secret.warnings.join(), /^Connection aws is left out: it was changed.*again/);
+  assert.match(
+    secret.warnings.join(),
+    /^Connection aws is left out: its token was not there in time, or it was changed meanwhile.*again/,
+  );
+});
+
+test('where providers are slow the first are asked, and the others are warnings', async (t) => {
+  let asked = 0;
+  const { platform, connect, owner, shop } = await openEcr(t, async () => void asked++);
+  for (let i = 0; i < 12; i++) await connect({ name: `aws-${i}`, ...ecr, url: ecrHost.replace('12', `${10 + i}`) });
+  const rows = await listUsable(platform, owner, shop.id);
+  const [none, all] = [await requestLogins(platform, rows, -1), await requestLogins(platform, rows)];
+  assert.deepEqual([rows.length, none.size, all.size, asked], [12, 0, 12, 12]);
+  const { claims, warnings } = claimConnections(platform, rows, none);
+  assert.deepEqual([claims.length, warnings.length], [0, 12]);
 });
 
 /** A token that says itself when it ends. */

@@ -42,16 +42,23 @@ export async function lockUsable(platform: Platform, actor: Actor, projectId: st
 export type Logins = ReadonlyMap<string, UpstreamLogin | UpstreamFault>;
 
 const askedAtOnce = 10;
+const beginWithinMs = 15_000;
 
 /**
  * Asks the providers that take no stored secret for pulls, but a token that is made of it. Not in a transaction: it takes
- * as long as they do.
+ * as long as they do, and where many of them are slow the last are not asked any more.
  */
-export async function requestLogins(platform: Platform, rows: readonly Row[]): Promise<Logins> {
+export async function requestLogins(
+  platform: Platform,
+  rows: readonly Row[],
+  withinMs = beginWithinMs,
+): Promise<Logins> {
+  const lastStart = performance.now() + withinMs;
   const logins = new Map<string, UpstreamLogin | UpstreamFault>();
   const waiting = rows.slice(0, usableMax).filter(needsLogin).values();
   const askInTurn = async () => {
     for (const row of waiting) {
+      if (performance.now() > lastStart) return;
       const [target] = openTargets(platform, row) ?? [];
       if (target) logins.set(versionOf(row), await platform.upstream.logIn(target));
     }
@@ -96,7 +103,7 @@ function claimConnection(platform: Platform, row: UsableRow, logins: Logins): Pu
     return targets.map(({ host, namespace, credentials }) => ({ ...own(host, namespace), credentials }));
   }
   const login = logins.get(versionOf(row));
-  if (!login) return 'it was changed while its token was fetched. Fetch the pull secret again.';
+  if (!login) return 'its token was not there in time, or it was changed meanwhile. Fetch the pull secret again.';
   if (isUpstreamFault(login)) return login.message;
   const { expiresAt, ...credentials } = login;
   return [{ ...own(row.host, row.namespace), credentials, expiresAt: expiresAt ?? row.ends_at }];
