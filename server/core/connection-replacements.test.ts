@@ -4,7 +4,7 @@ import { afterCheck, openConnectionWorld, secretOfAlice } from '#test/connection
 import { seedKey, seedTeam } from '#test/platform.ts';
 import { sawNoSecret, startRegistry } from '#test/servers/registry.ts';
 import { discardReplacement, type ReplacementInput, stageReplacement } from './connection-replacements.ts';
-import { openSecret } from './connection-rows.ts';
+import { openSecret, replacementContext } from './connection-rows.ts';
 import { testConnection } from './connection-tests.ts';
 import { revealConnection, updateConnection } from './connections.ts';
 import type { Failure } from './failure.ts';
@@ -152,6 +152,20 @@ test('of two that are staged at once the later one counts, and the earlier takes
   await assert.rejects(first, { reason: 'conflict' });
   assert.deepEqual(await stored(), ['alice', secretOfAlice]);
   assert.equal((await seen(id)).hasReplacement, true, 'the second, which failed');
+});
+
+test('a rotation of the master key meanwhile keeps nothing from its place', async (t) => {
+  const { platform, owner, registry, stored, rowOf, id } = await open(t);
+  registry.users.set('alice', 'new');
+  const rotate = async () => {
+    const context = replacementContext(id);
+    const { sealed_replacement: sealed } = await rowOf(id);
+    const resealed = platform.secrets.seal(platform.secrets.open(sealed ?? '', context), context);
+    await platform.db.updateTable('connections').set({ sealed_replacement: resealed }).where('id', '=', id).execute();
+  };
+  const { test } = await stageReplacement(afterCheck(platform, rotate), owner, { connection, password: 'new' });
+  assert.equal(test.passed, true);
+  assert.deepEqual(await stored(), ['alice', 'new']);
 });
 
 // Without this test a secret could take its place on the word of a registry that the connection led to before.
