@@ -221,6 +221,16 @@ test('a name is one that the vendor takes, and becomes the id', async (t) => {
   assertRefused(await call(`POST ${registries}`, { body: dockerHub('MY APP') }), 'MY APP', 409);
 });
 
+test('of many who add the same name at once, one does', async (t) => {
+  const { call } = await openNorthflank(t);
+  const names = ['same name', 'Same-Name', 'SAME NAME'];
+  const bodies = Array.from({ length: 12 }, (_, i) => dockerHub(names[i % 3] ?? ''));
+  const answers = await Promise.all(bodies.map((body) => call(`POST ${registries}`, { body })));
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(11).fill(409)]);
+  for (const answer of answers.filter(({ status }) => status === 409)) assertRefused(answer, 'the others', 409);
+  assert.equal((await call(`GET ${registries}`)).json.pagination.count, 1);
+});
+
 test('restrictions take ids and slugs, and show slugs', async (t) => {
   const { call, platform, team } = await openNorthflank(t);
   const staging = await seedProject(platform, team, 'staging');
