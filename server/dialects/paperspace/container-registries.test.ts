@@ -256,3 +256,22 @@ test('what the vendor does not have in a body means nothing', async (t) => {
     assert.deepEqual(after, before);
   }
 });
+
+test('what the vendor’s own client sends is taken: the id once more in query or body, and JSON always named', async (t) => {
+  const { b } = await openPaperspace(t);
+  const headers = { 'content-type': 'application/json', 'x-client': 'paperspace-cli', 'x-client-version': '1.10.2' };
+  const made = (await b('POST ', { headers, body: body('mine', { url: 'http://127.0.0.1:1' }) })).json;
+  const { id } = made;
+  const asked: readonly (readonly [string, object | undefined])[] = [
+    [`GET ?limit=20&order=desc`, undefined],
+    [`GET /${id}?id=${id}`, undefined],
+    [`GET /${id}/test-connection?id=${id}`, undefined],
+    [`PUT /${id}`, { id, name: 'renamed' }],
+    [`DELETE /${id}`, { id }],
+  ];
+  for (const [request, sent] of asked) {
+    const { status, text } = await b(request, { headers, ...(sent && { body: sent }) });
+    assert.equal(status, 200, `${request}: ${text}`);
+  }
+  assert.deepEqual((await b('GET ', { headers })).json.items, []);
+});
