@@ -14,6 +14,17 @@ test('Docker Hub has the key that docker looks up, whatever its host is called',
   }
 });
 
+test('two connections to Docker Hub have its host, besides, for clients that look at paths', async (t) => {
+  const { connect, read } = await openPullSecretWorld(t);
+  const hub = { provider: 'dockerhub', url: undefined };
+  await connect({ name: 'first', ...hub });
+  await connect({ name: 'second', ...hub, namespace: 'acme' });
+  const secret = await read();
+  assert.deepEqual(keysOf(secret), [ownHost, 'https://index.docker.io/v1/', 'docker.io', 'docker.io/acme']);
+  assert.deepEqual(loginOf(secret, 'docker.io'), loginOf(secret, 'https://index.docker.io/v1/'));
+  assert.deepEqual(loginOf(secret, 'docker.io/acme'), ['second-user', 'second-password']);
+});
+
 test('a key file is the password of _json_key, and Docker auths are an entry for each host', async (t) => {
   const { connect, read } = await openPullSecretWorld(t);
   const keyFile = JSON.stringify({ type: 'service_account', private_key: '-----BEGIN\nx: y\n' });

@@ -41,6 +41,9 @@ function arrangeHost(arranged: Arranged, host: string, sharing: readonly PullSec
   if (!holder) return;
   add(arranged, toDockerKey(host), holder);
   if (others.length === 0) return;
+  // A kubelet takes `docker.io/acme` for `docker.io/acme-labs`, too, and where that is refused goes on to `docker.io`; to
+  // the key that Docker has for it, only where no other fits.
+  if (toDockerKey(host) !== host) add(arranged, host, holder);
   addPath(arranged, host, holder);
   for (const claim of others) {
     const path = addPath(arranged, host, claim);

@@ -1,7 +1,9 @@
 // The steps of `server/dialects/native/integrations.test.ts` against a real kube-apiserver with its etcd, to see that the
-// scripted one does not flatter us. LADING_TEST_KUBE_APISERVER and LADING_TEST_ETCD are the paths of the programs.
+// scripted one does not flatter us. LADING_TEST_KUBE_APISERVER, LADING_TEST_ETCD and LADING_TEST_KUBECTL are the paths
+// of the programs.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -93,7 +95,7 @@ async function startApiServer(t: TestContext) {
     { isReady: async () => (await ask('GET', '/readyz')).status === 200, startTimeoutMs: 180_000 },
   );
   t.after(() => child.stop());
-  return { url: `https://127.0.0.1:${port}`, authority, token: ours, ask, outbound };
+  return { url: `https://127.0.0.1:${port}`, authority, admin, token: ours, ask, outbound };
 }
 
 /** The Role of `docs/clusters.md`. */
@@ -238,6 +240,42 @@ async function interrogate(ask: Ask): Promise<string[]> {
   await say('read after that', 'GET', `${path}/x`);
   return answers;
 }
+
+test('kubectl applies the manifest of a pull secret, and the next one over it', async (t) => {
+  const { ask, url, authority, admin } = await startApiServer(t);
+  const { call, platform } = await openNative(t);
+  await ask('POST', '/api/v1/namespaces', { metadata: { name: 'apps' } });
+  const directory = makeTestDirectory(t);
+  const file = async (name: string, text: string) => {
+    writeFileSync(join(directory, name), text);
+    return join(directory, name);
+  };
+  const ca = await file('ca.pem', authority.caPem);
+  const signIn = [`--server=${url}`, `--token=${admin}`, `--certificate-authority=${ca}`, `--kubeconfig=/dev/null`];
+  const kubectl = (...args: string[]) =>
+    execFileSync(program('LADING_TEST_KUBECTL'), [...signIn, ...args], { encoding: 'utf8', env: { HOME: directory } });
+  const apply = async () => {
+    const { text } = await call('GET /projects/default/pull-secret?format=kubernetes&name=registries&namespace=apps');
+    return kubectl('apply', '--server-side', '--filename', await file('pull-secret.json', text));
+  };
+  const read = async () => (await ask('GET', '/api/v1/namespaces/apps/secrets/registries')).json;
+  assert.match(await apply(), /secret\/registries serverside-applied/);
+  const first = await read();
+  assert.equal(first.type, 'kubernetes.io/dockerconfigjson');
+  platform.clock.advance(84 * 24 * 60 * 60_000);
+  await apply();
+  const second = await read();
+  assert.notEqual(second.data['.dockerconfigjson'], first.data['.dockerconfigjson']);
+  assert.notEqual(
+    second.metadata.annotations['lading.dev/expires-at'],
+    first.metadata.annotations['lading.dev/expires-at'],
+  );
+  assert.deepEqual(
+    Object.keys(second.metadata.annotations),
+    ['lading.dev/expires-at'],
+    'the secret is in an annotation',
+  );
+});
 
 test('the scripted API server answers what the real one answers', async (t) => {
   const real = await startApiServer(t);
