@@ -1,5 +1,15 @@
-import { createConnection, getConnection, type NewConnection } from '#core/connections.ts';
+import type { Connection } from '#core/connection-rows.ts';
+import {
+  type ConnectionChange,
+  createConnection,
+  getConnection,
+  type NewConnection,
+  revealConnection,
+  updateConnection,
+} from '#core/connections.ts';
+import type { Failure } from '#core/failure.ts';
 import type { Platform } from '#core/platform.ts';
+import { createProject } from '#core/projects.ts';
 import type { Upstream } from '#core/upstream.ts';
 import type { Scope } from './database.ts';
 import { loopback, openTestPlatform, seedTeam } from './platform.ts';
@@ -51,3 +61,35 @@ export async function openConnectionWorld(t: Scope, registry?: ScriptedRegistry)
 }
 
 export type ConnectionWorld = Awaited<ReturnType<typeof openConnectionWorld>>;
+
+const login = { username: 'ci', password: 'old secret' };
+
+/** A team with two projects and no connection; nothing here asks a registry. */
+export async function openConnections(t: Scope) {
+  const platform = await openTestPlatform(t);
+  const team = await seedTeam(platform, 'acme');
+  const { owner } = team;
+  const { project: shop } = await createProject(platform, owner, { name: 'Shop' });
+  const { project: blog } = await createProject(platform, owner, { name: 'Blog' });
+  return {
+    platform,
+    team,
+    owner,
+    shop,
+    blog,
+    create: (input: Partial<NewConnection> = {}) =>
+      createConnection(platform, owner, { name: 'One', provider: 'ghcr', ...login, ...input }),
+    /** Of `one` unless another is named. */
+    update: (change: Partial<ConnectionChange>) => updateConnection(platform, owner, { connection: 'one', ...change }),
+    reveal: (ref = 'one') => revealConnection(platform, owner, ref),
+  };
+}
+
+export const namesOf = ({ items }: { items: readonly Connection[] }) => items.map(({ name }) => name);
+
+/** Takes the login of `openConnections` out of an input. */
+export const noLogin = { username: undefined, password: undefined };
+
+/** For `assert.rejects`. */
+export const isAbout = (field: string) => (failure: Failure) =>
+  failure.reason === 'invalid' && Object.keys(failure.detail.fields ?? {})[0] === field;

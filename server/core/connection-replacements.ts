@@ -5,6 +5,7 @@
 
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
+import { lockForChange } from './connection-changes.ts';
 import { checkConnection, type Opening } from './connection-check.ts';
 import {
   type Connection,
@@ -25,7 +26,6 @@ import {
 import { parseSecret, type SecretInput } from './connection-secrets.ts';
 import { type ConnectionTest, insertTest, nextTestAt } from './connection-test-rows.ts';
 import { refuseConnection } from './connection-url.ts';
-import { lockForChange } from './connections.ts';
 import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';

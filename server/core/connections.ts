@@ -1,9 +1,9 @@
 // The registries that a team uses elsewhere: where they are, what opens them, and which projects may use them.
 
 import { type Expression, type SqlBool, sql } from 'kysely';
-import { requireCoversProjects } from './actor-grants.ts';
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
+import { asUntested, lockForChange, restrict, toDetail } from './connection-changes.ts';
 import {
   type ConnectionInput,
   type ConnectionInputChange,
@@ -12,10 +12,10 @@ import {
   parseConnection,
   toSlugOf,
 } from './connection-input.ts';
+import { requireNameFree, toConflict } from './connection-names.ts';
 import {
   type Connection,
   findConnectionRow,
-  lockConnection,
   openSecret,
   type Row,
   readProjects,
@@ -25,7 +25,6 @@ import {
   toTarget,
   visibleConnections,
 } from './connection-rows.ts';
-import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
 import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { requirePermission } from './permissions.ts';
@@ -82,44 +81,6 @@ export async function createConnection(platform: Platform, actor: Actor, input: 
     return toSeen(actor, row, projectIds ?? []);
   });
 }
-
-async function toConflict({ db }: Platform, actor: Actor, name: string): Promise<Failure> {
-  const same = await db
-    .selectFrom('connections')
-    .select('id')
-    .where('team_id', '=', actor.teamId)
-    .where('folded_name', '=', name.toLowerCase())
-    .executeTakeFirst();
-  return same
-    ? nameTaken()
-    : taken(
-        'There is already a connection with the same derived identifier',
-        'gives a slug that another connection has',
-      );
-}
-
-const nameTaken = () => taken('There is already a connection of this name', 'another connection has it');
-
-const taken = (what: string, said: string) =>
-  new Failure('conflict', `${what} in the team. Choose another name.`, {
-    about: 'connection',
-    fields: { '/name': said },
-  });
-
-/** The projects that may use the connection, from now on exactly these. */
-export async function restrict({ db }: Platform, id: string, projectIds: readonly string[]): Promise<void> {
-  await db.deleteFrom('connection_projects').where('connection_id', '=', id).execute();
-  if (projectIds.length === 0) return;
-  const rows = projectIds.map((project_id) => ({ connection_id: id, project_id }));
-  await db.insertInto('connection_projects').values(rows).execute();
-}
-
-/** For the audit log: never a secret. */
-export const toDetail = (row: Row) => ({
-  provider: row.provider,
-  host: row.host,
-  hasSecret: row.sealed_secret !== null,
-});
 
 export type ConnectionFilter = {
   search?: string | undefined;
@@ -218,47 +179,6 @@ export async function updateConnection(platform: Platform, actor: Actor, input: 
   });
 }
 
-/** The row, locked, and its projects (null: the whole team), where the actor may change it. */
-export async function lockForChange(
-  platform: Platform,
-  actor: Actor,
-  { connection, projectId }: { connection: string; projectId?: string | undefined },
-): Promise<{ row: Row; projectIds: readonly string[] | null }> {
-  const { id } = await findConnectionRow(platform, actor, connection, projectId);
-  const row = await lockConnection(platform, id, connection);
-  const projectIds = row.is_restricted === 1 ? ((await readProjects(platform, [id])).get(id) ?? []) : null;
-  requireCoversProjects(actor, projectIds, 'this connection');
-  const isShared = projectIds === null || projectIds.some((one) => one !== projectId);
-  if (projectId !== undefined && isShared) throw shared();
-  return { row, projectIds };
-}
-
-const shared = () =>
-  new Failure('conflict', 'Other projects use this connection too. Change it with an API that shows the whole team.', {
-    about: 'connection',
-  });
-
-async function requireNameFree(platform: Platform, actor: Actor, foldedName: string): Promise<void> {
-  await lockTeam(platform, actor.teamId);
-  const other = await platform.db
-    .selectFrom('connections')
-    .select('id')
-    .where('team_id', '=', actor.teamId)
-    .where('folded_name', '=', foldedName)
-    .executeTakeFirst();
-  if (other) throw nameTaken();
-}
-
-/** What is known of an earlier place or secret is no longer true; what waited to replace the old one does not wait on. */
-export const asUntested = ({ version }: Row, now: number) => ({
-  version: version + 1,
-  status: 'untested' as const,
-  tested_at: null,
-  test_due_at: now,
-  replacement_username: null,
-  sealed_replacement: null,
-});
-
 /** Its tests and uses go with it. Throws `not_found`, `denied`, `conflict` where other projects share it. */
 export async function deleteConnection(
   platform: Platform,
@@ -278,12 +198,6 @@ export async function deleteConnection(
     await recordAudit(platform, actor, { action: 'connection.delete', target: toTarget(row), detail: toDetail(row) });
     return connection;
   });
-}
-
-/** A project ends: what was restricted to it alone stays restricted, to nothing. */
-export async function unbindConnections({ db }: Platform, projectId: string): Promise<void> {
-  await db.deleteFrom('connection_projects').where('project_id', '=', projectId).execute();
-  await db.deleteFrom('connection_uses').where('project_id', '=', projectId).execute();
 }
 
 export type Revealed = { connection: Connection; username: string; secret: ConnectionSecret | null };

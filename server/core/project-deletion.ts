@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { type Actor, forgetActors, unbindProject } from './actors.ts';
 import { recordAudit } from './audit.ts';
-import { unbindConnections } from './connections.ts';
+import { unbindConnections } from './connection-changes.ts';
 import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
