@@ -105,6 +105,25 @@ test('Docker auths bring host and user name where there is one, and hosts beside
   assert.deepEqual([moved.host, moved.username], ['e.example.com', 'e']);
 });
 
+test('a word that stands for several providers means the one that takes the host, and what is stored as long as it can', async (t) => {
+  const { create, update } = await openConnections(t);
+  const provider = ['gcr', 'artifact-registry'] as const;
+  const given = { ...noLogin, provider, keyFile };
+  assert.equal((await create({ ...given })).provider, 'gcr');
+  assert.equal((await create({ ...given, name: 'Two', url: 'eu.gcr.io' })).provider, 'gcr');
+  const three = await create({ ...given, name: 'Three', url: 'europe-docker.pkg.dev' });
+  assert.equal(three.provider, 'artifact-registry');
+  await assert.rejects(create({ ...given, name: 'Four', url: 'evil.example' }), isAbout('/url'));
+  await assert.rejects(create({ ...given, name: 'Four', provider: [] }), isAbout('/provider'));
+  const same = { connection: 'three', provider: ['gcr', 'artifact-registry', 'oci'] as const, namespace: 'x' };
+  assert.equal((await update(same)).provider, 'artifact-registry');
+  for (const url of ['eu.gcr.io', 'us-docker.pkg.dev', 'evil.example']) {
+    await assert.rejects(update({ ...same, url }), isAbout('/password'), url);
+  }
+  const moved = await update({ ...same, url: 'eu.gcr.io', keyFile });
+  assert.deepEqual([moved.provider, moved.host], ['gcr', 'eu.gcr.io']);
+});
+
 // Without this test who can write rows could read a password by moving it to a connection of their own.
 test('a sealed secret opens in its own row and in its own place there', async (t) => {
   const { platform, create } = await openConnections(t);

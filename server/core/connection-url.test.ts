@@ -44,6 +44,7 @@ test('what is no host is refused, and not repeated: it may be a secret in the wr
     'https://ghcr.io#secret',
     'a b',
     'a\nb',
+    'ghcr.io/\ud800',
     'exa mple.com',
     'https://ghcr.io:99999',
     '[::1',

@@ -27,7 +27,14 @@ export function readPlace(given: string, field = 'url'): ConnectionPlace {
   const isText = text.length <= urlLengthMax && text.isWellFormed();
   const url = isText && URL.canParse(full) ? new URL(full) : undefined;
   // The parser drops line ends and tabs wherever they stand; a person would read another host.
-  const isPlain = url && !/[\s\p{Cc}]/u.test(text) && !url.username && !url.password && !url.search && !url.hash;
+  const isPlain =
+    url &&
+    text.isWellFormed() &&
+    !/[\s\p{Cc}]/u.test(text) &&
+    !url.username &&
+    !url.password &&
+    !url.search &&
+    !url.hash;
   if (text === '' || !isPlain || !/^https?:$/.test(url.protocol)) {
     return refuseConnection(field, 'must be a host, or https://, a host and perhaps a port, without a user or a query');
   }
