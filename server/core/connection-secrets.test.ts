@@ -143,6 +143,8 @@ test('auths that open nothing, or that name no host, are refused', () => {
     { 'https://a:planted@ghcr.io': entry },
     { 'ghcr.io': entry, 'https://ghcr.io/': entry },
     hosts(21),
+    { 'ghcr.io': { username: 'a:b', password: 'c' } },
+    { '*.example.com': { username: 'a', password: 'c' } },
   ];
   for (const auths of bad) {
     assert.throws(

@@ -46,13 +46,17 @@ function requirePlainText(field: string, text: string, lengthMax: number): void 
 function parsePassword(provider: Provider, credentials: HostCredentials): ParsedSecret {
   const { username, password } = credentials;
   const rules = providerRules[provider];
-  // Basic authentication ends the user name at the first colon.
-  if (/[:\s]/.test(username)) refuseConnection('username', 'must not have a colon or a blank in it');
+  requireNoColon('username', username);
   if (rules.secret === 'key_file') return parseGoogle(provider, credentials);
   if (rules.secret === 'aws') requireAccessKey(credentials);
   if (username === '_json_key') return parseKeyFile(provider, username, password);
   if (/[\n\r\t]/.test(password)) refuseConnection('password', 'must be one line');
   return { username, secret: { kind: 'password', password } };
+}
+
+/** Basic authentication ends the user name at the first colon. */
+function requireNoColon(field: string, username: string): void {
+  if (/[:\s]/.test(username)) refuseConnection(field, 'must not have a colon or a blank in a user name');
 }
 
 function parseGoogle(provider: Provider, { username, password }: HostCredentials): ParsedSecret {
@@ -129,6 +133,7 @@ function parseEntry(entry: unknown): HostCredentials {
   }
   requirePlainText('auths', username, 255);
   requirePlainText('auths', password, passwordLengthMax);
+  requireNoColon('auths', username);
   return { username, password };
 }
 

@@ -52,6 +52,8 @@ test('what is no host is refused, and not repeated: it may be a secret in the wr
     'unix:///var/run/docker.sock',
     'gopher://x',
     'data:,x',
+    '*.example.com',
+    "https://o'hara.example",
   ];
   for (const url of bad) {
     assert.throws(

@@ -27,20 +27,18 @@ export function readPlace(given: string, field = 'url'): ConnectionPlace {
   const isText = text.length <= urlLengthMax && text.isWellFormed();
   const url = isText && URL.canParse(full) ? new URL(full) : undefined;
   // The parser drops line ends and tabs wherever they stand; a person would read another host.
-  const isPlain =
-    url &&
-    text.isWellFormed() &&
-    !/[\s\p{Cc}]/u.test(text) &&
-    !url.username &&
-    !url.password &&
-    !url.search &&
-    !url.hash;
-  if (text === '' || !isPlain || !/^https?:$/.test(url.protocol)) {
+  if (!url || /[\s\p{Cc}]/u.test(text) || !isBare(url)) {
     return refuseConnection(field, 'must be a host, or https://, a host and perhaps a port, without a user or a query');
   }
   const scheme = url.protocol === 'http:' ? 'http' : 'https';
   return { url: given, scheme, host: url.host.replace(/\.(?=$|:)/, '') };
 }
+
+const hostName = /^(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])$/;
+
+/** A host and nothing that could be read as another. `*` is no host, but a wildcard to who reads a Docker config. */
+const isBare = ({ protocol, username, password, search, hash, hostname }: URL): boolean =>
+  /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === '' && hostName.test(hostname);
 
 function requireHostOf(provider: Provider, host: string, field: string): void {
   const { host: rule, title } = providerRules[provider];
