@@ -31,15 +31,14 @@ export const newPace = (): Pace => ({ size: 100, pushesUntil: 0, endedAt: 0 });
 
 const sizeStep = 50;
 const sizeMax = 500;
-/** From its first statement until it is on the disk, the time of the step beside it included: alone, and among others. */
-const aloneMs = 12;
-const busyMs = 4;
-/** Among others each of the two that take turns rests so many times as long as it worked. */
-const restsAmongPushes = 10;
-const restsAfterWait = 2;
+/** What the statements of a step are meant to take; its commit takes half as long again. */
+const aloneMs = 4;
+const amongOthersMs = 2;
+/** How many times as long as it took a step is followed by a rest. Two steps take turns, so this counts half. */
+const rests = { pushes: 10, others: 2 };
 const restMaxMs = 250;
 /** Ten clients leave moments in which none of them is heard of. */
-const staysBusyMs = 500;
+const staysMs = 500;
 /** What one scan finds: enough for some batches, so that it is not asked for each. */
 export const scanSize = 2000;
 
@@ -57,6 +56,7 @@ export async function removeBatch(
 ): Promise<Removed> {
   const asked = performance.now();
   let began = asked;
+  let committing = asked;
   let counting = 0;
   const removed = await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
@@ -69,29 +69,41 @@ export async function removeBatch(
     if (counted !== undefined) progress[counted] = (progress[counted] ?? 0) + removed.removed - counting;
     counting = removed.removed;
     await advanceOperation(platform, operation, { freedBytes, progress });
+    committing = performance.now();
     return removed;
   });
   const ended = performance.now();
-  const waitedMs = began - Math.max(asked, pace.endedAt);
+  const company = findCompany(platform, pace, began - Math.max(asked, pace.endedAt));
   pace.endedAt = ended;
-  const { writers, activeUploads } = platform.local;
-  if (writers.size + activeUploads.size > 0) pace.pushesUntil = ended + staysBusyMs;
-  await yieldToOthers(pace, ended - began, waitedMs > waitsIfBusyMs);
+  pace.size = chooseSize(pace, committing - began, company);
+  await rest(ended - began, company);
   return removed;
 }
 
-const waitsIfBusyMs = 1;
+/** A step that waited for its turn was not alone; longer than a statement takes to a distant server and back. */
+const waitsIfOthersMs = 3;
 
-/** Among others, who push here or for whom it had to wait, the steps are short and the others get most of the time. */
-async function yieldToOthers(pace: Pace, workedMs: number, hasWaited: boolean): Promise<void> {
-  const isAmongPushes = pace.endedAt < pace.pushesUntil;
-  const isBusy = isAmongPushes || hasWaited;
-  const factor = Math.min(2, Math.max(0.5, (isBusy ? busyMs : aloneMs) / Math.max(workedMs, 0.1)));
-  // In whole steps: each size is a statement of its own, which an engine prepares once.
-  const size = Math.round((pace.size * factor) / sizeStep) * sizeStep;
-  pace.size = Math.min(sizeMax, Math.max(sizeStep, size));
-  if (isBusy) await delay(Math.min(workedMs * (isAmongPushes ? restsAmongPushes : restsAfterWait), restMaxMs));
-  else await nextTurn();
+/** Who else is at work here, as far as a step can tell. */
+type Company = 'nobody' | 'others' | 'pushes';
+
+function findCompany({ local }: Platform, pace: Pace, waitedMs: number): Company {
+  const now = performance.now();
+  if (local.writers.size + local.activeUploads.size > 0) pace.pushesUntil = now + staysMs;
+  if (now < pace.pushesUntil) return 'pushes';
+  return waitedMs > waitsIfOthersMs ? 'others' : 'nobody';
+}
+
+/** How many rows are removed next. In whole steps, for each size is a statement of its own that is prepared once. */
+function chooseSize({ size }: Pace, workedMs: number, company: Company): number {
+  const factor = (company === 'nobody' ? aloneMs : amongOthersMs) / Math.max(workedMs, 0.1);
+  const wanted = size * Math.min(2, Math.max(0.5, factor));
+  return Math.min(sizeMax, Math.max(sizeStep, Math.round(wanted / sizeStep) * sizeStep));
+}
+
+/** The others get most of the time. */
+async function rest(tookMs: number, company: Company): Promise<void> {
+  if (company === 'nobody') await nextTurn();
+  else await delay(Math.min(tookMs * rests[company], restMaxMs));
 }
 
 /**
