@@ -4,6 +4,7 @@ import { recordAudit } from '#core/audit.ts';
 import { beginObject } from '#core/objects.ts';
 import { deleteRegistry } from '#core/registries.ts';
 import { loginOf, openClusterWorld } from '#test/cluster-world.ts';
+import { openConnectionWorld } from '#test/connection-world.ts';
 import { basic, openOci, pushImage, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
 import { startJobs } from './jobs.ts';
@@ -52,6 +53,15 @@ test('a cluster is supplied soon after a registry was connected to it', async (t
   await connect();
   await comesTrue(async () => (await integration()).status === 'supplied');
   assert.equal(loginOf(kubernetes).username, 'token');
+});
+
+test('a connection is tested soon after it was made', async (t) => {
+  const { platform, connect, seen } = await openConnectionWorld(t);
+  const config = { ...platform.config, connectionCheckIntervalMs: 6 * 3600_000 };
+  const jobs = startJobs({ ...platform, config }, { auditRetentionDays: 365 });
+  t.after(() => jobs.stop());
+  const { id } = await connect();
+  await comesTrue(async () => (await seen(id)).status === 'passed');
 });
 
 test('audit events go when they are older than they must be kept, and no sooner', async (t) => {
