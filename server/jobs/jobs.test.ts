@@ -58,9 +58,9 @@ test('a cluster is supplied soon after a registry was connected to it', async (t
 test('a connection is tested soon after it was made', async (t) => {
   const { platform, connect, seen } = await openConnectionWorld(t);
   const config = { ...platform.config, connectionCheckIntervalMs: 6 * 3600_000 };
+  const { id } = await connect();
   const jobs = startJobs({ ...platform, config }, { auditRetentionDays: 365 });
   t.after(() => jobs.stop());
-  const { id } = await connect();
   await comesTrue(async () => (await seen(id)).status === 'passed');
 });
 
