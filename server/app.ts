@@ -115,7 +115,7 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
     loggerInstance: toFastifyLog(log),
     logController: newLogController(log),
     genReqId: () => randomUUIDv7(),
-    rewriteUrl: ({ url = '/' }) => joinRepositoryName(url),
+    rewriteUrl: ({ url = '/' }) => joinRepositoryName(toPath(url)),
     // Without listed proxies Fastify must not even look at the headers.
     trustProxy: site.trustedProxies.length > 0 && ((address) => isInRanges(address, site.trustedProxies)),
     bodyLimit: 1024 * 1024,
@@ -135,6 +135,9 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
   });
   return app as unknown as FastifyInstance;
 }
+
+/** RFC 9112, 3.2.2: a request may name the whole URL, as to a proxy, and means the path. */
+const toPath = (url: string) => url.replace(/^https?:\/\/[^/?]*(?=\/)/i, '');
 
 /** Fastify wants more methods than we use, and a child for each request, which would cost more than the rest of the log. */
 function toFastifyLog(log: Log): FastifyBaseLogger {

@@ -17,7 +17,10 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   const read = readers[httpPart ?? ''] ?? asReceived;
   return (received: unknown) => {
     const value = read(received, target);
-    if (!validator.Check(value)) return { error: refusal(httpPart, validator.Errors(value)) };
+    if (!validator.Check(value)) {
+      const oversized = findOversized(value, '');
+      return { error: oversized ? refuse(httpPart, oversized) : refusal(httpPart, validator.Errors(value)) };
+    }
     const pointer = findUnstorable(value, '');
     if (pointer !== undefined) {
       return { error: refuse(httpPart, { [pointer]: 'holds a NUL character or half a surrogate pair' }) };
@@ -67,6 +70,24 @@ function findUnstorable(value: unknown, pointer: string): string | undefined {
   for (const [name, inner] of Object.entries(value)) {
     const found = findUnstorable(inner, `${pointer}/${name}`);
     if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+// Longer than any list or object that a schema takes. To describe all that is wrong with one takes the square of its
+// length where its items are not unique: a megabyte of them kept the process busy for more than a minute.
+const itemsMax = 10_000;
+const namesMax = 1000;
+
+function findOversized(value: unknown, pointer: string): Record<string, string> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (Array.isArray(value) && value.length > itemsMax) return { [pointer]: 'has too many items' };
+  const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
+  let names = 0;
+  for (const [name, inner] of entries) {
+    if (!Array.isArray(value) && ++names > namesMax) return { [pointer]: 'has too many fields' };
+    const found = findOversized(inner, `${pointer}/${name}`);
+    if (found) return found;
   }
   return undefined;
 }
