@@ -29,13 +29,19 @@ export function listUsable(platform: Platform, actor: Actor, projectId: string):
   return usable(platform, actor, projectId).select(endsAt.as('ends_at')).execute();
 }
 
-/** Deletions, changes and new restrictions of them wait for the end of the transaction. */
-export async function lockUsable(platform: Platform, actor: Actor, projectId: string): Promise<void> {
-  await platform.db
+/**
+ * As `listUsable`; deletions, changes and new restrictions of them wait for the end of the transaction. What came between
+ * the lock and the list is not among them: nothing would keep it from ending meanwhile.
+ */
+export async function lockUsable(platform: Platform, actor: Actor, projectId: string): Promise<UsableRow[]> {
+  const locked = await platform.db
     .updateTable('connections')
     .set((eb) => ({ name: eb.ref('name') }))
     .where('id', 'in', usable(platform, actor, projectId).clearSelect().select('id'))
+    .returning('id')
     .execute();
+  const ids = new Set(locked.map(({ id }) => id));
+  return (await listUsable(platform, actor, projectId)).filter(({ id }) => ids.has(id));
 }
 
 /** What providers gave for stored keys, by the version of the connection that they were asked for. */

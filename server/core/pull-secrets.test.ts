@@ -7,7 +7,6 @@ import { revokeApiKey } from './api-keys.ts';
 import { deleteConnection, updateConnection } from './connections.ts';
 import { deleteProject } from './project-deletion.ts';
 import { createProject } from './projects.ts';
-import { getPullSecret } from './pull-secrets.ts';
 
 test('a project gets what the whole team may use and what is for it, and nothing else', async (t) => {
   const { platform, team, connect, read } = await openPullSecretWorld(t);
@@ -58,16 +57,6 @@ test('a key bound to projects gets theirs, and any other is not found in the wor
     }
   }
   assert.equal(refusals.size, 1, [...refusals].join('\n'));
-});
-
-test('without a project, a key bound to exactly one means that one', async (t) => {
-  const { platform, team, shop, owner } = await openPullSecretWorld(t);
-  const { actor } = await seedKey(platform, team.teamId, { projectIds: [shop.id] });
-  assert.equal((await getPullSecret(platform, actor, {})).project.id, shop.id);
-  const two = await seedKey(platform, team.teamId, { projectIds: [shop.id, team.projectId] });
-  for (const one of [two.actor, owner]) {
-    await assert.rejects(getPullSecret(platform, one, {}), { reason: 'invalid', message: /which project/ });
-  }
 });
 
 test('it takes its own permission, of an API key that is not revoked', async (t) => {

@@ -4,7 +4,6 @@
 import type { Actor } from './actors.ts';
 import { requireNotRevoked } from './actors.ts';
 import { recordAudit } from './audit.ts';
-import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { findProject, lockProject, type Project, projectUnknown, toTarget } from './projects.ts';
@@ -32,29 +31,18 @@ export type PullSecret = {
 };
 
 /**
- * Id or slug; none: the one that the key is bound to. Another team's project, and one that the key is not bound to, is
- * `not_found`. Asks providers that make tokens (ECR), so it takes as long as they do; what they refuse is a warning.
+ * Id or slug. Another team's project, and one that the key is not bound to, is `not_found`. Asks providers that make tokens (ECR), so it takes as long as they do; what they refuse is a warning.
  */
 export async function getPullSecret(
   platform: Platform,
   actor: Actor,
-  input: { project?: string | undefined },
+  { project: ref }: { project: string },
 ): Promise<PullSecret> {
   requirePermission(actor, 'pull-secrets:read');
-  const ref = input.project ?? onlyProjectOf(actor);
   const project = await findProject(platform, actor, ref);
   if (!project) throw projectUnknown(ref);
   const logins = await requestLogins(platform, await listUsable(platform, actor, project.id));
   return transact(platform, (platform) => handOut(platform, actor, { project, ref, logins }));
-}
-
-function onlyProjectOf({ projectIds }: Actor): string {
-  const [only, ...others] = projectIds ?? [];
-  if (only !== undefined && others.length === 0) return only;
-  throw new Failure('invalid', 'Say for which project: this API key is not bound to exactly one.', {
-    about: 'project',
-    fields: { '/project': 'is missing' },
-  });
 }
 
 type HandOut = { project: Project; ref: string; logins: Logins };
@@ -62,9 +50,8 @@ type HandOut = { project: Project; ref: string; logins: Logins };
 async function handOut(platform: Platform, actor: Actor, { project, ref, logins }: HandOut): Promise<PullSecret> {
   // Providers were waited for: the key may have been revoked meanwhile, the project deleted, a connection taken away.
   await requireNotRevoked(platform, actor);
-  await lockUsable(platform, actor, project.id);
+  const rows = await lockUsable(platform, actor, project.id);
   if (!(await lockProject(platform, project.id))) throw projectUnknown(ref);
-  const rows = await listUsable(platform, actor, project.id);
   const hosted = await claimHosted(platform, project);
   const { claims, warnings } = claimConnections(platform, rows, logins);
   const arranged = arrangeClaims([...hosted, ...claims]);

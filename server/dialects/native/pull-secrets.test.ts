@@ -36,6 +36,13 @@ test('a pull secret says what is in it, whose it is and when it ends', async (t)
   assert.match(json.warnings.join(), /github and late are both for ghcr\.io/);
 });
 
+test('a look without a body hands nothing out, and is not recorded as if it had', async (t) => {
+  const { call, connection } = await open(t);
+  assert.equal((await call('HEAD /projects/default/pull-secret')).status, 404);
+  assert.deepEqual((await call('GET /audit-events?action=pull-secret')).json.items, []);
+  assert.deepEqual((await call(`GET /connections/${connection.id}/uses`)).json.uses, []);
+});
+
 test('the bare forms are files that clients read as they are', async (t) => {
   const { call } = await open(t);
   const { config, expiresAt } = (await call('GET /projects/default/pull-secret')).json;

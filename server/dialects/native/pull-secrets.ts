@@ -13,6 +13,8 @@ export function bindPullSecrets(app: NativeApp, platform: Platform): void {
   app.get(
     '/projects/:project/pull-secret',
     {
+      // A look at nothing would be recorded as a hand-out.
+      exposeHeadRoute: false,
       schema: {
         ...about(
           'Projects',
