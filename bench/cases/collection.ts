@@ -87,7 +87,7 @@ async function getOperation(server: Server, id: string): Promise<Operation> {
   return operation;
 }
 
-const links = 1_000_000;
+const links = Number(process.env.BENCH_LINKS ?? 1_000_000);
 const clients = 10;
 const idle = `${clients} clients push 10 KiB blobs, nothing else: p99`;
 const busy = `the same beside a collection: p99`;
