@@ -7,7 +7,7 @@ import { hashSecret } from './ids.ts';
 import { holdsRight } from './permissions.ts';
 import { deleteProject } from './project-deletion.ts';
 import { getPullSecret } from './pull-secrets.ts';
-import { makePullToken } from './pull-tokens.ts';
+import { endProjectPullToken, makePullToken } from './pull-tokens.ts';
 import { createRegistry } from './registries.ts';
 
 const dayMs = 24 * 60 * 60_000;
@@ -92,6 +92,28 @@ test('a token that was ended is replaced', async (t) => {
   const second = ownSecretOf(await read());
   assert.notEqual(second, first);
   assert.ok(await findActorBySecret(platform, second));
+});
+
+// Without it a pull secret that leaked would pull for three months.
+test('a token that was given away is ended in all copies, and the next hand-out has another', async (t) => {
+  const { platform, owner, team, shop, read } = await openPullSecretWorld(t);
+  const kept = await makePullToken(platform, {
+    teamId: team.teamId,
+    name: 'cluster',
+    registry: { id: team.registryId, projectId: shop.id },
+  });
+  const before = ownSecretOf(await read());
+  platform.clock.advance(84 * dayMs);
+  const [now, other] = [ownSecretOf(await read()), ownSecretOf(await read('default'))];
+  for (const secret of [before, now]) assert.ok(await findActorBySecret(platform, secret));
+  await endProjectPullToken(platform, owner, { project: 'shop' });
+  for (const secret of [before, now]) assert.equal(await findActorBySecret(platform, secret), undefined);
+  for (const secret of [other, kept.secret]) assert.ok(await findActorBySecret(platform, secret));
+  const fresh = ownSecretOf(await read());
+  assert.notEqual(fresh, now);
+  assert.ok(await findActorBySecret(platform, fresh));
+  const events = await platform.db.selectFrom('audit_events').select(['action', 'target_id']).execute();
+  assert.ok(events.some(({ action, target_id }) => action === 'pull-secret.end' && target_id === shop.id));
 });
 
 test('with its project the token dies at once, the one before it too', async (t) => {

@@ -1,12 +1,14 @@
 // Tokens that Lading makes for itself to give away: read-only, on one registry or for one project, in no list of tokens.
 
-import { deleteActor, insertActor, systemActor } from './actors.ts';
+import { type Actor, deleteActor, forgetActors, insertActor, systemActor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { hashSecret, newId, newSecret } from './ids.ts';
+import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { type Project, toTarget } from './projects.ts';
+import { findProject, lockProject, type Project, projectUnknown, toTarget } from './projects.ts';
 import { sealContext, sealedIn } from './sealed-columns.ts';
 import { permissionsOfMode } from './token-rows.ts';
+import { transact } from './transact.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const lifetimeMs = 90 * dayMs;
@@ -73,7 +75,7 @@ export async function endPullTokens(
 export async function ensureProjectPullToken(platform: Platform, project: Project): Promise<MadeToken> {
   const current = await findProjectPullToken(platform, project.id);
   if (current) return current;
-  await removeEnded(platform, project);
+  await removeTokens(platform, project, platform.now());
   const made = await insertPullToken(platform, {
     teamId: project.teamId,
     name: `project ${project.slug}`,
@@ -113,8 +115,28 @@ async function findProjectPullToken({ db, now, secrets }: Platform, projectId: s
   );
 }
 
-/** Nobody can use them, and nothing else would ever remove them. */
-async function removeEnded(platform: Platform, { id, teamId }: Project): Promise<void> {
+/**
+ * Ends the project's own pull token in all copies of pull secrets; the next hand-out has a new one. `project`: id or slug.
+ * Throws `not_found`.
+ */
+export async function endProjectPullToken(
+  platform: Platform,
+  actor: Actor,
+  { project: ref }: { project: string },
+): Promise<void> {
+  requirePermission(actor, 'tokens:write');
+  await transact(platform, async (platform) => {
+    const project = await findProject(platform, actor, ref);
+    if (!project || !(await lockProject(platform, project.id))) throw projectUnknown(ref);
+    await platform.db.deleteFrom('project_pull_tokens').where('project_id', '=', project.id).execute();
+    await removeTokens(platform, project, Number.MAX_SAFE_INTEGER);
+    await recordAudit(platform, actor, { action: 'pull-secret.end', target: toTarget(project) });
+  });
+  forgetActors(platform);
+}
+
+/** Those that end by then. Nothing else would ever remove the ones that nobody can use any more. */
+async function removeTokens(platform: Platform, { id, teamId }: Project, endsBy: number): Promise<void> {
   const rows = await platform.db
     .selectFrom('actors')
     .select('id')
@@ -122,7 +144,7 @@ async function removeEnded(platform: Platform, { id, teamId }: Project): Promise
     .where('kind', '=', 'pull')
     .where('project_ids', '=', JSON.stringify([id]))
     .where('registry_ids', 'is', null)
-    .where('expires_at', '<=', platform.now())
+    .where('expires_at', '<=', endsBy)
     .execute();
   await endPullTokens(
     platform,

@@ -121,3 +121,18 @@ test('what is handed out pulls here and pushes nothing', async (t) => {
   const wrong = withAuthorization(askerOf(app), basic('no such secret'));
   assert.equal((await wrong('GET', `/v2/${repository}/manifests/v1`)).status, 401);
 });
+
+test('what was handed out pulls nothing here once it is ended, and what is handed out then does', async (t) => {
+  const { app, call, oci, team } = await open(t);
+  await pushImage(oci, `${team.registryName}/app`, 'v1', ['a layer']);
+  const pull = async (auth: string) =>
+    (await withAuthorization(askerOf(app), `Basic ${auth}`)('GET', `/v2/${team.registryName}/app/manifests/v1`)).status;
+  const handOut = async (): Promise<string> =>
+    (await call('GET /projects/default/pull-secret')).json.config.auths[host].auth;
+  const leaked = await handOut();
+  assert.equal(await pull(leaked), 200);
+  assert.equal((await call('DELETE /projects/default/pull-secret')).status, 204);
+  assert.equal(await pull(leaked), 401);
+  assert.equal(await pull(await handOut()), 200);
+  assert.equal((await call('DELETE /projects/never/pull-secret')).status, 404);
+});

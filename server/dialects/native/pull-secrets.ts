@@ -5,8 +5,9 @@ import { Failure } from '#core/failure.ts';
 import type { Platform } from '#core/platform.ts';
 import type { PullSecretEntry } from '#core/pull-secret-entries.ts';
 import { type PullSecret as CorePullSecret, getPullSecret } from '#core/pull-secrets.ts';
+import { endProjectPullToken } from '#core/pull-tokens.ts';
 import { actorOf } from '#http/sign-in.ts';
-import { about, type NativeApp, ProjectPath, refusals } from './endpoint.ts';
+import { about, type NativeApp, NoContent, ProjectPath, refusals } from './endpoint.ts';
 import { toTime, toTimeOrNull } from './wire.ts';
 
 export function bindPullSecrets(app: NativeApp, platform: Platform): void {
@@ -33,6 +34,26 @@ export function bindPullSecrets(app: NativeApp, platform: Platform): void {
     async (request) => {
       refuseNames(request.query);
       return toAsked(request.query, await getPullSecret(platform, actorOf(request), request.params));
+    },
+  );
+
+  app.delete(
+    '/projects/:project/pull-secret',
+    {
+      schema: {
+        ...about(
+          'Projects',
+          'endPullSecret',
+          'tokens:write',
+          'End the token for the registries here in all that was handed out.',
+        ),
+        params: ProjectPath,
+        response: { 204: NoContent, ...refusals(404) },
+      },
+    },
+    async (request, reply) => {
+      await endProjectPullToken(platform, actorOf(request), request.params);
+      return reply.code(204).send(null);
     },
   );
 }
