@@ -54,6 +54,7 @@ test('what is no host is refused, and not repeated: it may be a secret in the wr
     'data:,x',
     '*.example.com',
     "https://o'hara.example",
+    '__proto__',
   ];
   for (const url of bad) {
     assert.throws(

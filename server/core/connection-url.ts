@@ -34,7 +34,7 @@ export function readPlace(given: string, field = 'url'): ConnectionPlace {
   return { url: given, scheme, host: url.host.replace(/\.(?=$|:)/, '') };
 }
 
-const hostName = /^(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])$/;
+const hostName = /^(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])$/;
 
 /** A host and nothing that could be read as another. `*` is no host, but a wildcard to who reads a Docker config. */
 const isBare = ({ protocol, username, password, search, hash, hostname }: URL): boolean =>
