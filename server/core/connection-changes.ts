@@ -1,8 +1,8 @@
 // What changes of a connection have in common: who may make them, and what they end.
 
-import { requireCoversProjects } from './actor-grants.ts';
+import { requireCoversProjects, seesProjects } from './actor-grants.ts';
 import type { Actor } from './actors.ts';
-import { findConnectionRow, lockConnection, type Row, readProjects } from './connection-rows.ts';
+import { connectionUnknown, findConnectionRow, lockConnection, type Row, readProjects } from './connection-rows.ts';
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 
@@ -15,6 +15,9 @@ export async function lockForChange(
   const { id } = await findConnectionRow(platform, actor, connection, projectId);
   const row = await lockConnection(platform, id, connection);
   const projectIds = row.is_restricted === 1 ? ((await readProjects(platform, [id])).get(id) ?? []) : null;
+  // It was found before it was locked: meanwhile it may have been taken from the projects that it was found for.
+  const isGone = projectId !== undefined && projectIds?.includes(projectId) === false;
+  if (isGone || !seesProjects(actor, projectIds)) throw connectionUnknown(connection);
   requireCoversProjects(actor, projectIds, 'this connection');
   const isShared = projectIds === null || projectIds.some((one) => one !== projectId);
   if (projectId !== undefined && isShared) throw shared();
