@@ -16,7 +16,7 @@ import { bindMetrics } from '#http/metrics.ts';
 import { writePlainError } from '#http/plain-errors.ts';
 import { bindRateLimitHeaders } from '#http/rate-limit.ts';
 import { bindRequestEnds, type RequestEnds } from '#http/request-end.ts';
-import { logRequests, pathOf } from '#http/request-log.ts';
+import { logRequests, pathOf, withoutSecrets } from '#http/request-log.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { writeNativeError } from '#native/errors.ts';
 import { bindNative } from '#native/routes.ts';
@@ -130,7 +130,7 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
   });
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {
-    const missing = new Failure('not_found', `There is no ${request.method} ${pathOf(request.url)} here.`);
+    const missing = new Failure('not_found', `There is no ${request.method} ${withoutSecrets(pathOf(request.url))} here.`);
     return answerError(missing, request, reply);
   });
   return app as unknown as FastifyInstance;

@@ -7,6 +7,7 @@ import { newDirectorySync } from './directory-sync.ts';
 import { translateDiskError } from './disk-errors.ts';
 import { openFileStream } from './disk-read.ts';
 import { newFileWriter } from './disk-write.ts';
+import { requireObjectKey } from './object-key.ts';
 
 // An object `ab/ab12…` is the file `<dir>/ab/ab12…`; while it is written it is `ab12….part` beside it. The name is given
 // by a rename, after the bytes are synced and before the folder is: what has its name is whole, after a power cut too.
@@ -27,13 +28,7 @@ export async function openDiskStore(dir: string): Promise<BlobStore> {
   };
 }
 
-const objectKey = /^[A-Za-z0-9_-]+(?:\/[A-Za-z0-9_-]+)*$/;
-
-/** No dot can occur in a key, so none leaves the directory and none is another's temporary name. */
-function pathOf({ dir }: Store, key: string): string {
-  if (!objectKey.test(key)) throw new Error(`${JSON.stringify(key)} is not an object key.`);
-  return join(dir, key);
-}
+const pathOf = ({ dir }: Store, key: string) => join(dir, requireObjectKey(key));
 
 const temporaryOf = (path: string) => `${path}.part`;
 

@@ -32,7 +32,7 @@ export async function checkConnection(platform: Platform, row: Row, opening: Ope
 }
 
 /** Pure. Of several hosts the first step that fails anywhere decides, and its message names the host. */
-export function toOutcome(targets: readonly UpstreamTarget[], checks: readonly UpstreamCheck[]): CheckOutcome {
+function toOutcome(targets: readonly UpstreamTarget[], checks: readonly UpstreamCheck[]): CheckOutcome {
   const hosts = targets.map(({ host }) => host);
   const steps = upstreamSteps.map((step) => joinStep(step, hosts, checks));
   const failed = steps.find(({ result }) => result === 'failed');

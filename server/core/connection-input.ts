@@ -139,7 +139,7 @@ function requireNewUsername(provider: Provider, current: Row, username: string):
 
 const toStored = (provider: string) => providers.find((one) => one === provider) ?? 'oci';
 
-export function parseProvider(text: string): Provider {
+function parseProvider(text: string): Provider {
   const provider = providers.find((one) => one === text);
   return provider ?? refuseConnection('provider', `must be one of ${providers.join(', ')}`);
 }

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isAbout, namesOf, openConnections } from '#test/connection-world.ts';
 import { seedKey } from '#test/platform.ts';
+import { listConnections } from './connection-lists.ts';
 import {
   createConnection,
   deleteConnection,
   getConnection,
-  listConnections,
   revealConnection,
   updateConnection,
 } from './connections.ts';

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isAbout, namesOf, noLogin, openConnections } from '#test/connection-world.ts';
 import { seedKey, seedTeam } from '#test/platform.ts';
+import { listConnections } from './connection-lists.ts';
 import type { Connection } from './connection-rows.ts';
 import {
   createConnection,
   deleteConnection,
   getConnection,
-  listConnections,
   type NewConnection,
   revealConnection,
   updateConnection,

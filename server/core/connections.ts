@@ -1,6 +1,5 @@
 // The registries that a team uses elsewhere: where they are, what opens them, and which projects may use them.
 
-import { type Expression, type SqlBool, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { asUntested, lockForChange, restrict, toDetail } from './connection-changes.ts';
@@ -17,20 +16,16 @@ import {
   type Connection,
   findConnectionRow,
   openSecret,
-  type Row,
   readProjects,
   sealSecret,
   secretContext,
   toSeen,
   toTarget,
-  visibleConnections,
 } from './connection-rows.ts';
 import { newId } from './ids.ts';
-import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { findProject, requireProjects, requireWholeTeam } from './projects.ts';
-import type { Provider } from './providers.ts';
+import { requireProjects, requireWholeTeam } from './projects.ts';
 import { lockTeam } from './team-lock.ts';
 import { transact } from './transact.ts';
 import type { ConnectionSecret } from './upstream.ts';
@@ -80,48 +75,6 @@ export async function createConnection(platform: Platform, actor: Actor, input: 
     await recordAudit(platform, actor, { action: 'connection.create', target: toTarget(row), detail: toDetail(row) });
     return toSeen(actor, row, projectIds ?? []);
   });
-}
-
-export type ConnectionFilter = {
-  search?: string | undefined;
-  provider?: Provider | undefined;
-  status?: Connection['status'] | undefined;
-  /** Id of a project: only what it may use. */
-  projectId?: string | undefined;
-  /** The same by id or slug; of a project that the actor does not see nothing is found. */
-  project?: string | undefined;
-};
-
-/** Oldest first unless asked otherwise. */
-export async function listConnections(
-  platform: Platform,
-  actor: Actor,
-  input: PageInput & ConnectionFilter & { sort?: Sort<'name' | 'createdAt'> | undefined },
-): Promise<Page<Connection>> {
-  requirePermission(actor, 'connections:read');
-  const { by, descending } = input.sort ?? { by: 'createdAt', descending: false };
-  const named = input.project === undefined ? undefined : await findProject(platform, actor, input.project);
-  if (input.project !== undefined && !named) return { items: [], nextCursor: null };
-  const projectId = input.projectId ?? named?.id;
-  const query = visibleConnections(platform, actor, projectId).where((eb) => eb.and(conditionsOf(input)));
-  const columns = by === 'name' ? [byName, byId] : [byId];
-  const page = await readPage(query, { columns, descending }, input, (row) => row);
-  const projects = await readProjects(
-    platform,
-    page.items.map(({ id }) => id),
-  );
-  return { ...page, items: page.items.map((row) => toSeen(actor, row, projects.get(row.id))) };
-}
-
-const byId: SortColumn<Row> = { sql: sql.ref('id'), type: 'text', of: (row) => row.id };
-const byName: SortColumn<Row> = { sql: sql.ref('folded_name'), type: 'text', of: (row) => row.folded_name };
-
-function conditionsOf({ search, provider, status }: ConnectionFilter): Expression<SqlBool>[] {
-  const conditions: Expression<SqlBool>[] = [];
-  if (search) conditions.push(sql`lower(name) like ${toSearchPattern(search)} escape '\\'`);
-  if (provider) conditions.push(sql`provider = ${provider}`);
-  if (status) conditions.push(sql`status = ${status}`);
-  return conditions;
 }
 
 /** By id or slug. Throws `not_found`, in the same words for what is another team's or not for the actor's projects. */

@@ -1,17 +1,11 @@
 // What one project has: the registries that came with it, and the connections it may use.
 
 import type { Actor } from './actors.ts';
+import { listAllConnections } from './connection-lists.ts';
 import type { Connection } from './connection-rows.ts';
-import {
-  type ConnectionChange,
-  deleteConnection,
-  getConnection,
-  listConnections,
-  updateConnection,
-} from './connections.ts';
+import { type ConnectionChange, deleteConnection, getConnection, updateConnection } from './connections.ts';
 import { Failure } from './failure.ts';
 import { findManagedRegistry, listManagedRegistries } from './managed-registries.ts';
-import type { Page, Position } from './page.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import type { Registry } from './registry-rows.ts';
@@ -30,7 +24,7 @@ export async function listProjectRegistries(
 ): Promise<ProjectRegistry[]> {
   requireReads(actor);
   const managed = await withRobots(platform, actor, await listManagedRegistries(platform, actor, projectId));
-  const connections = await listAllConnections(platform, actor, projectId);
+  const connections = await listAllConnections(platform, actor, { projectId });
   return [...managed, ...connections.map((connection) => ({ kind: 'connection' as const, connection }))];
 }
 
@@ -42,17 +36,6 @@ function requireReads(actor: Actor): void {
 async function withRobots(platform: Platform, actor: Actor, registries: Registry[]): Promise<ProjectRegistry[]> {
   const robots = await findRobots(platform, actor, registries);
   return registries.map((registry) => ({ kind: 'managed', registry, hasRobot: robots.has(registry.id) }));
-}
-
-async function listAllConnections(platform: Platform, actor: Actor, projectId: string): Promise<Connection[]> {
-  const found: Connection[] = [];
-  let after: Position | null = null;
-  do {
-    const page: Page<Connection> = await listConnections(platform, actor, { limit: 200, after, projectId });
-    found.push(...page.items);
-    after = page.nextCursor;
-  } while (after);
-  return found;
 }
 
 type Ref = { projectId: string; id: string };

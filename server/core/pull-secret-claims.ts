@@ -14,7 +14,7 @@ import { isUpstreamFault, type UpstreamFault, type UpstreamLogin } from './upstr
 export type UsableRow = Row & { ends_at: number | null };
 
 /** While they are read and written down nobody else writes on SQLite; and more fit into no Kubernetes Secret. */
-export const usableMax = 1000;
+const usableMax = 1000;
 
 const usable = (platform: Platform, actor: Actor, projectId: string) =>
   visibleConnections(platform, actor, projectId)

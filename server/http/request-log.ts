@@ -18,7 +18,7 @@ function levelOf(status: number, isProbe: boolean | undefined): keyof Log {
 }
 
 /** A vendor's paths name tokens by their secret, and a mistyped one of those finds no route that would hide it. */
-function withoutSecrets(path: string): string {
+export function withoutSecrets(path: string): string {
   return path.replace(/(ldg_[a-z]+_)[A-Za-z0-9_-]+/g, '$1…');
 }
 

@@ -8,15 +8,10 @@ import {
   UpdateConnection,
 } from '#contract/connections.ts';
 import { refer } from '#contract/values.ts';
+import { listConnections } from '#core/connection-lists.ts';
 import type { Connection as CoreConnection } from '#core/connection-rows.ts';
 import { listConnectionUses } from '#core/connection-uses.ts';
-import {
-  createConnection,
-  deleteConnection,
-  getConnection,
-  listConnections,
-  updateConnection,
-} from '#core/connections.ts';
+import { createConnection, deleteConnection, getConnection, updateConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { about, ConnectionPath, IfMatch, type NativeApp, NoContent, refusals } from './endpoint.ts';

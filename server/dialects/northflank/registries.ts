@@ -1,12 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { listConnections } from '#core/connection-lists.ts';
 import type { Connection } from '#core/connection-rows.ts';
-import {
-  createConnection,
-  deleteConnection,
-  listConnections,
-  revealConnection,
-  updateConnection,
-} from '#core/connections.ts';
+import { createConnection, deleteConnection, revealConnection, updateConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
 import { readProjectSlugs } from '#core/project-slugs.ts';
 import { queryOf } from '#http/query.ts';

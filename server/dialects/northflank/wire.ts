@@ -24,7 +24,7 @@ const providerWords: Readonly<Record<Provider, ProviderWord>> = {
 };
 
 /** The places of Google's registry that have a word of their own. */
-export const gcrHosts: Readonly<Partial<Record<string, ProviderWord>>> = {
+const gcrHosts: Readonly<Partial<Record<string, ProviderWord>>> = {
   'eu.gcr.io': 'gcr-eu',
   'us.gcr.io': 'gcr-us',
 };

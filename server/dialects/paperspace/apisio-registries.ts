@@ -1,15 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import type { Actor } from '#core/actors.ts';
-import type { Connection } from '#core/connection-rows.ts';
+import { listAllConnections } from '#core/connection-lists.ts';
 import { testConnection } from '#core/connection-tests.ts';
-import {
-  createConnection,
-  deleteConnection,
-  getConnection,
-  listConnections,
-  updateConnection,
-} from '#core/connections.ts';
-import type { Page, Position } from '#core/page.ts';
+import { createConnection, deleteConnection, getConnection, updateConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { fromRequired } from './body.ts';
@@ -18,7 +10,11 @@ import { toApisioRegistry, toApisioTestResult } from './wire.ts';
 
 /** As in the description on APIs.io: no pages, no kinds, no namespaces; changes name everything. */
 export function bindApisioRegistries(app: FastifyInstance, platform: Platform): void {
-  app.get('/', async (request) => (await listAll(platform, actorOf(request))).map(toApisioRegistry));
+  // Newest first, as in the other form.
+  app.get('/', async (request) => {
+    const sort = { by: 'createdAt' as const, descending: true };
+    return (await listAllConnections(platform, actorOf(request), { sort })).map(toApisioRegistry);
+  });
 
   app.post('/', async (request, reply) => {
     const input = { ...fromRequired(request.body), provider: 'oci' };
@@ -43,19 +39,4 @@ export function bindApisioRegistries(app: FastifyInstance, platform: Platform): 
   app.get<RegistryPath>('/:id/test-connection', { exposeHeadRoute: false }, async (request) =>
     toApisioTestResult(await testConnection(platform, actorOf(request), { connection: request.params.id })),
   );
-}
-
-const pageSize = 500;
-
-/** Newest first, as in the other form. */
-async function listAll(platform: Platform, actor: Actor): Promise<Connection[]> {
-  const found: Connection[] = [];
-  let after: Position | null = null;
-  do {
-    const input = { limit: pageSize, after, sort: { by: 'createdAt' as const, descending: true } };
-    const page: Page<Connection> = await listConnections(platform, actor, input);
-    found.push(...page.items);
-    after = page.nextCursor;
-  } while (after);
-  return found;
 }

@@ -1,12 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { listConnections } from '#core/connection-lists.ts';
 import { testConnection } from '#core/connection-tests.ts';
-import {
-  createConnection,
-  deleteConnection,
-  getConnection,
-  listConnections,
-  updateConnection,
-} from '#core/connections.ts';
+import { createConnection, deleteConnection, getConnection, updateConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
 import { parseCursor, parseLimit, toCursor } from '#http/paging.ts';
 import { queryOf } from '#http/query.ts';
