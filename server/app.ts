@@ -130,7 +130,10 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
   });
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {
-    const missing = new Failure('not_found', `There is no ${request.method} ${withoutSecrets(pathOf(request.url))} here.`);
+    const missing = new Failure(
+      'not_found',
+      `There is no ${request.method} ${withoutSecrets(pathOf(request.url))} here.`,
+    );
     return answerError(missing, request, reply);
   });
   return app as unknown as FastifyInstance;
