@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
+import { endTurns } from '#core/check-turns.ts';
 import { Failure } from '#core/failure.ts';
 import { doomAbandonedWriters } from '#core/objects.ts';
 import { putBackAbandonedOperations } from '#core/operation-runs.ts';
@@ -86,6 +87,7 @@ async function run({ config, installation, lock, tls, log, stopSignal }: Run): P
   log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
   const signal = await stopSignal;
   log.info({ signal }, 'stopping: requests in flight are finished, new ones refused');
+  endTurns(platform);
   await Promise.all([drain(app, log), Promise.race([jobs.stop(), delay(drainMs, undefined, { ref: false })])]);
   await flushRefusedSignIns(platform, { all: true });
   log.info({}, 'stopped');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTestPlatform } from '#test/platform.ts';
-import { inTurn } from './check-turns.ts';
+import { endTurns, inTurn, newCheckTurns } from './check-turns.ts';
 
 type Started = { team: string; end: () => void };
 
@@ -51,7 +51,7 @@ test('so many registries are asked at once and no more, and of one team half as 
   }
   await Promise.all(done);
   assert.deepEqual(await begun(), { a: 200, b: 200, c: 1 });
-  assert.deepEqual(platform.local.checkTurns, { running: 0, runningOf: new Map(), waiting: new Map() });
+  assert.deepEqual(platform.local.checkTurns, newCheckTurns());
 });
 
 test('a team that asks for one is not behind all that another waits for', async (t) => {
@@ -94,4 +94,19 @@ test('who lets too much wait is refused, and others are not', async (t) => {
     await begun();
   }
   await Promise.all(done);
+});
+
+test('when the process ends, what waits is refused, and what has begun goes on', async (t) => {
+  const { ask, platform, started, done, begun } = await open(t);
+  ask('a', 200);
+  await begun();
+  endTurns(platform);
+  await assert.rejects(
+    inTurn(platform, 'b', async () => 1),
+    { reason: 'unavailable' },
+  );
+  for (const { end } of started) end();
+  const ends = Map.groupBy(await Promise.allSettled(done), ({ status }) => status);
+  assert.deepEqual([ends.get('fulfilled')?.length, ends.get('rejected')?.length], [32, 168]);
+  assert.deepEqual(await begun(), { a: 32 });
 });
