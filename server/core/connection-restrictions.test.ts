@@ -87,3 +87,22 @@ test('a connection made for a project while it is deleted is refused, or restric
   else assert.deepEqual((await getConnection(platform, owner, 'one')).projectIds, []);
   assert.deepEqual(await platform.db.selectFrom('connection_projects').selectAll().execute(), []);
 });
+
+// Who opened a password to the whole team is what one asks after it was misused.
+test('the audit log says which projects a connection was given to, and when it was given to all', async (t) => {
+  const { platform, shop, blog, create, update } = await openConnections(t);
+  await create({ projects: ['shop'] });
+  await update({ projects: ['shop', 'blog'] });
+  await update({ description: 'no matter of projects' });
+  await update({ projects: null });
+  const events = await platform.db
+    .selectFrom('audit_events')
+    .select('detail')
+    .where('target_kind', '=', 'connection')
+    .orderBy('id')
+    .execute();
+  assert.deepEqual(
+    events.map(({ detail }) => JSON.parse(detail).projectIds),
+    [[shop.id], [shop.id, blog.id].sort(), undefined, null],
+  );
+});

@@ -72,7 +72,8 @@ export async function createConnection(platform: Platform, actor: Actor, input: 
       .executeTakeFirst();
     if (!row) throw await toConflict(platform, actor, values.name);
     await restrict(platform, id, projectIds ?? []);
-    await recordAudit(platform, actor, { action: 'connection.create', target: toTarget(row), detail: toDetail(row) });
+    const detail = { ...toDetail(row), projectIds };
+    await recordAudit(platform, actor, { action: 'connection.create', target: toTarget(row), detail });
     return toSeen(actor, row, projectIds ?? []);
   });
 }
@@ -126,7 +127,11 @@ export async function updateConnection(platform: Platform, actor: Actor, input: 
       .returningAll()
       .executeTakeFirstOrThrow();
     if (projectIds !== undefined) await restrict(platform, row.id, projectIds ?? []);
-    const detail = { ...toDetail(row), hasNewSecret: secret !== undefined };
+    const detail = {
+      ...toDetail(row),
+      hasNewSecret: secret !== undefined,
+      ...(projectIds !== undefined && { projectIds }),
+    };
     await recordAudit(platform, actor, { action: 'connection.update', target: toTarget(row), detail });
     return toSeen(actor, row, (projectIds === undefined ? before : projectIds) ?? []);
   });
