@@ -28,7 +28,7 @@ const rules: Readonly<Record<string, Rule>> = {
   contract: { knows: [], packages: ['typebox'] },
   'server/core': { knows: [], packages: ['kysely'] },
   'server/database': adapter('pg'),
-  'server/blobs': adapter(),
+  'server/blobs': { knows: ['server/core'], packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner'] },
   'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js'] },
   'server/upstream': { knows: ['server/core'], packages: ['tldts', 'aws4fetch'] },
   'server/http': { knows: ['server/core'], packages: ['fastify', 'ipaddr.js', 'prom-client'] },

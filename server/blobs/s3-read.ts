@@ -1,0 +1,68 @@
+import type { Readable } from 'node:stream';
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
+import type { BlobStream, ByteRange } from '#core/platform.ts';
+import { addressOf, type Bucket } from './s3-bucket.ts';
+import { isBareNotFound, isNoSuchKey, rethrow } from './s3-errors.ts';
+
+/** How long the server may send nothing while somebody waits for bytes. */
+const stallMs = 30_000;
+
+/** Undefined only if the object is definitely not there. An answer of another length than asked for is an error. */
+export async function openObjectStream(
+  bucket: Bucket,
+  key: string,
+  range?: ByteRange,
+  stalledAfterMs = stallMs,
+): Promise<BlobStream | undefined> {
+  const length = range && range.end - range.start + 1;
+  // HTTP has no range of nothing.
+  const asked = range && length ? { Range: `bytes=${range.start}-${range.end}` } : {};
+  try {
+    const { Body, ContentLength } = await bucket.client.send(
+      new GetObjectCommand({ ...addressOf(bucket, key), ...asked }),
+    );
+    const body = Body as unknown as Readable;
+    if (length !== undefined && ContentLength !== length) {
+      body.destroy();
+      throw new Error(`The store gave ${ContentLength} bytes of the object ${key}, not the ${length} asked for.`);
+    }
+    breakOffStalled(body, stalledAfterMs);
+    return body;
+  } catch (error) {
+    if (isNoSuchKey(error)) return undefined;
+    rethrow(error);
+  }
+}
+
+/** Bytes that wait to be read mean that our client is slow, not the store. */
+function breakOffStalled(body: Readable, afterMs: number): void {
+  const socket = (body as Readable & { socket?: { bytesRead: number } }).socket;
+  let seen = -1;
+  const timer = setInterval(() => {
+    const received = socket?.bytesRead ?? 0;
+    if (received === seen && body.readableLength === 0) body.destroy(new Error('The store has stopped sending.'));
+    seen = received;
+  }, afterMs);
+  timer.unref();
+  body.once('close', () => clearInterval(timer));
+}
+
+export async function findSize(bucket: Bucket, key: string): Promise<number | undefined> {
+  try {
+    const { ContentLength } = await bucket.client.send(new HeadObjectCommand(addressOf(bucket, key)));
+    if (ContentLength === undefined) throw new Error(`The store does not say how long the object ${key} is.`);
+    return ContentLength;
+  } catch (error) {
+    if (!isBareNotFound(error)) rethrow(error);
+  }
+  const stream = await openObjectStream(bucket, key);
+  if (!stream) return undefined;
+  stream.destroy();
+  throw new Error(`The store answers GET but not HEAD of the object ${key}.`);
+}
+
+/** All bytes of a range, for joining; undefined if the object is not there. */
+export async function readBytes(bucket: Bucket, key: string, range: ByteRange): Promise<Buffer | undefined> {
+  const stream = await openObjectStream(bucket, key, range);
+  return stream && Buffer.concat(await stream.toArray());
+}
