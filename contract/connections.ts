@@ -33,11 +33,11 @@ export const Connection = named(
 
 const secret = {
   username: Type.Optional(Type.String({ maxLength: 255 })),
-  password: Type.Optional(Type.String({ maxLength: 65_536, writeOnly: true, description: 'Or an access token.' })),
+  password: Type.Optional(Type.String({ maxLength: 16_384, writeOnly: true, description: 'Or an access token.' })),
   keyFile: Type.Optional(
     Type.Unsafe<unknown>({
       type: ['string', 'object'],
-      maxLength: 65_536,
+      maxLength: 16_384,
       writeOnly: true,
       description: 'Instead of a password: the JSON key file of a service account, as text or as it is.',
     }),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isAbout } from '#test/connection-world.ts';
 import { parseSecret, type SecretInput } from './connection-secrets.ts';
 import type { Failure } from './failure.ts';
 import { type Provider, providers } from './providers.ts';
@@ -155,4 +156,26 @@ test('auths that open nothing, or that name no host, are refused', () => {
   }
   assert.equal(parseSecret('oci', { auths: hosts(20) }).secret?.kind, 'auths');
   assert.throws(() => parseSecret('ghcr', { auths: { 'evil.example': entry } }), { message: /GitHub/ });
+});
+
+// A pull secret is made of a thousand of them, as one text.
+test('no secret is longer than a header can be, and Docker auths together not much longer', () => {
+  const long = 'x'.repeat(16 * 1024);
+  const auths = (count: number, password: string) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`r${i}.example.com`, { username: 'u', password }]));
+  assert.ok(parseSecret('oci', { username: 'u', password: long }).secret);
+  assert.ok(parseSecret('oci', { auths: auths(1, long) }).secret);
+  assert.ok(parseSecret('oci', { auths: auths(20, 'x'.repeat(1600)) }).secret);
+  const padded = JSON.stringify({ ...JSON.parse(keyFile), padding: long });
+  const cases: [SecretInput, string][] = [
+    [{ username: 'u', password: `${long}x` }, 'password'],
+    [{ keyFile: padded }, 'keyFile'],
+    [{ keyFile: JSON.parse(padded) }, 'keyFile'],
+    [{ auths: auths(1, `${long}x`) }, 'auths'],
+    [{ auths: auths(2, long) }, 'auths'],
+    [{ auths: auths(20, 'x'.repeat(1700)) }, 'auths'],
+  ];
+  for (const [input, field] of cases) {
+    assert.throws(() => parseSecret('oci', input), isAbout(`/${field}`), field);
+  }
 });

@@ -34,7 +34,8 @@ export function parseSecret(provider: Provider, input: SecretInput): ParsedSecre
   return parsePassword(provider, { username, password });
 }
 
-const passwordLengthMax = 64 * 1024;
+// More fits into no header, and a pull secret has a thousand of them.
+const passwordLengthMax = 16 * 1024;
 
 function requirePlainText(field: string, text: string, lengthMax: number): void {
   // A key file has line ends; nothing else that cannot be printed belongs into a header.
@@ -92,7 +93,7 @@ function parseKeyFile(provider: Provider, username: string, given: unknown): Par
 
 function readKeyFile(text: string, field: string): void {
   const said = 'must be the JSON key file of a service account';
-  if (text.length > passwordLengthMax) refuseConnection(field, `${said}, at most 64 KiB`);
+  if (text.length > passwordLengthMax) refuseConnection(field, `${said}, at most 16 KiB`);
   let file: unknown;
   try {
     file = JSON.parse(text);
@@ -104,6 +105,8 @@ function readKeyFile(text: string, field: string): void {
 }
 
 const hostsMax = 20;
+/** User names and passwords of all hosts together. */
+const authsLengthMax = 32 * 1024;
 
 /** The `auths` of a Docker config: hosts or URLs, each with `auth`, or with user name and password. */
 function parseAuths(provider: Provider, given: unknown): ParsedSecret {
@@ -114,6 +117,11 @@ function parseAuths(provider: Provider, given: unknown): ParsedSecret {
   }
   const auths = Object.fromEntries(entries.map(([key, entry]) => [parseKey(provider, key), parseEntry(entry)]));
   if (Object.keys(auths).length < entries.length) refuseConnection('auths', 'names a host twice');
+  const length = Object.values(auths).reduce(
+    (sum, { username, password }) => sum + username.length + password.length,
+    0,
+  );
+  if (length > authsLengthMax) refuseConnection('auths', 'must be at most 32 KiB of user names and passwords together');
   const [first] = Object.values(auths);
   return { username: entries.length === 1 ? (first?.username ?? '') : '', secret: { kind: 'auths', auths } };
 }
