@@ -1,9 +1,11 @@
 // What holds for every operation of a vendor's API, whatever its form: who may ask, what is hidden, what hostile text does.
 
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { newSecret } from '#core/ids.ts';
 import { permissions } from '#core/permissions.ts';
 import { createToken } from '#core/tokens.ts';
+import type { Scope } from './database.ts';
 import type { Call, Dialect, DialectAnswer } from './dialect-client.ts';
 import { type SeededTeam, seedKey } from './platform.ts';
 
@@ -57,7 +59,7 @@ export async function snapshot({ platform }: Dialect): Promise<string> {
 }
 
 /** A lookup by id that forgets the team would open one team's things to all. */
-export async function assertHidesOtherTeams(world: SecurityWorld): Promise<void> {
+async function assertHidesOtherTeams(world: SecurityWorld): Promise<void> {
   const { operations, call, team, other, make, assertRefused } = world;
   const [mine, theirs] = [await make(team), await make(other)];
   const before = await snapshot(world);
@@ -74,7 +76,7 @@ export async function assertHidesOtherTeams(world: SecurityWorld): Promise<void>
 }
 
 /** A key made for one thing must not open another. */
-export async function assertTakesPermissions(world: SecurityWorld): Promise<void> {
+async function assertTakesPermissions(world: SecurityWorld): Promise<void> {
   const { operations, call, platform, team, make, assertRefused } = world;
   for (const operation of operations) {
     const { permissions: needed, body, status } = operation;
@@ -93,7 +95,7 @@ export async function assertTakesPermissions(world: SecurityWorld): Promise<void
 }
 
 /** Who has no API key learns nothing, whatever else is wrong with the request. */
-export async function assertTakesKeys(world: SecurityWorld): Promise<void> {
+async function assertTakesKeys(world: SecurityWorld): Promise<void> {
   const { operations, call, platform, team, make, assertRefused } = world;
   const mine = await make(team);
   const { secret: token } = await createToken(platform, team.owner, { mode: 'rw', registryIds: null });
@@ -121,7 +123,7 @@ const segments = [
   ...['constructor', 'undefined', never, never.toUpperCase(), 'x'.repeat(300), 'x'.repeat(5000)],
 ];
 
-export async function assertNoSegmentHurts(world: SecurityWorld): Promise<void> {
+async function assertNoSegmentHurts(world: SecurityWorld): Promise<void> {
   const { operations, send, team, make, assertRefused } = world;
   const mine = await make(team);
   for (const operation of operations) {
@@ -146,7 +148,7 @@ export const wrongValues: readonly unknown[] = [
 ];
 
 /** A field may take what it can make sense of; what it cannot is refused and changes nothing. */
-export async function assertNoValueHurts(world: SecurityWorld): Promise<void> {
+async function assertNoValueHurts(world: SecurityWorld): Promise<void> {
   const { operations, send, team, make, assertRefused } = world;
   for (const operation of operations) {
     if (!operation.body) continue;
@@ -186,7 +188,7 @@ export async function assertNoDocumentHurts(world: SecurityWorld): Promise<void>
 }
 
 /** The vendors' clients always say that they send JSON. */
-export async function assertTakesEmptyBodies(world: SecurityWorld): Promise<void> {
+async function assertTakesEmptyBodies(world: SecurityWorld): Promise<void> {
   const { operations, call, team, make } = world;
   for (const operation of operations) {
     if (operation.body) continue;
@@ -194,4 +196,16 @@ export async function assertTakesEmptyBodies(world: SecurityWorld): Promise<void
     const answer = await call(requestFor(operation, await make(team)), { headers });
     assert.equal(answer.status, operation.status, `${operation.request}: ${answer.text}`);
   }
+}
+
+/** All of the above but bodies that are no JSON object, which some APIs take for none. */
+export function testOperations(name: string, open: (t: Scope) => Promise<SecurityWorld>): void {
+  const it = (guarantee: string, holds: (world: SecurityWorld) => Promise<void>) =>
+    test(`${name}: ${guarantee}`, async (t) => holds(await open(t)));
+  it('what another team has is not found, in the words for what never was', assertHidesOtherTeams);
+  it('each operation takes its permissions, and no others will do', assertTakesPermissions);
+  it('without an API key nothing is said', assertTakesKeys);
+  it('no path segment is more than not found', assertNoSegmentHurts);
+  it('no value of a body is more than invalid', assertNoValueHurts);
+  it('a media type without a body is no fault', assertTakesEmptyBodies);
 }

@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { newId } from '#core/ids.ts';
 import { openDatabase } from '#database/open-database.ts';
 import { parseMasterKeys } from '#server/config-values.ts';
 import { secretsOf } from '#server/seal.ts';
 import { makeTestDirectory, memoryDirectory, type Scope } from '#test/database.ts';
+import { seedSealedConnections } from '#test/sealed-connections.ts';
 import { watch } from '#test/servers/child.ts';
 import { LADING, type Lading, startLading } from '#test/servers/lading.ts';
 
@@ -49,35 +49,8 @@ async function refusal({ env }: Lading, masterKey = ''): Promise<string> {
 
 async function seedConnections({ dataDir, env }: Lading, masterKey: string, count: number): Promise<void> {
   const { db, close } = await openDatabase({ dataDir, url: env.LADING_DATABASE_URL });
-  const { id: team_id } = await db.selectFrom('teams').select('id').executeTakeFirstOrThrow();
-  const secrets = secretsOf(parseMasterKeys(masterKey));
-  const texts = {
-    description: '',
-    provider: 'oci',
-    url: 'https://r.test',
-    host: 'r.test',
-    namespace: '',
-    username: 'u',
-  };
-  const numbers = { is_restricted: 0, version: 1, test_due_at: 9e15, created_at: 0, updated_at: 0 };
-  for (let start = 0; start < count; start += 500) {
-    const rows = Array.from({ length: Math.min(500, count - start) }, () => {
-      const id = newId();
-      const sealed_secret = secrets.seal('{}', `connections/${id}`);
-      return {
-        id,
-        team_id,
-        name: id,
-        folded_name: id,
-        slug: id,
-        ...texts,
-        ...numbers,
-        sealed_secret,
-        status: 'untested' as const,
-      };
-    });
-    await db.insertInto('connections').values(rows).execute();
-  }
+  const { id } = await db.selectFrom('teams').select('id').executeTakeFirstOrThrow();
+  await seedSealedConnections(db, id, secretsOf(parseMasterKeys(masterKey)), count);
   await close();
 }
 

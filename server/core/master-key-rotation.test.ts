@@ -6,7 +6,7 @@ import type { SealKey } from '#server/config-values.ts';
 import { secretsOf } from '#server/seal.ts';
 import type { Scope } from '#test/database.ts';
 import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
-import { newId } from './ids.ts';
+import { seedSealedConnections } from '#test/sealed-connections.ts';
 import { rotateMasterKey } from './master-key-rotation.ts';
 import type { Platform } from './platform.ts';
 import { nameOf, type SealedColumn, sealContext, sealedColumns, sealedIn } from './sealed-columns.ts';
@@ -26,42 +26,8 @@ async function open(t: Scope) {
 
 type World = Awaited<ReturnType<typeof open>>;
 
-async function seedConnections(
-  { platform, team }: World,
-  count: number,
-  secrets = platform.secrets,
-): Promise<string[]> {
-  const ids = Array.from({ length: count }, () => newId()).toSorted();
-  for (let start = 0; start < count; start += 500) {
-    const rows = ids.slice(start, start + 500).map((id) => connectionRow(team.teamId, id, secrets));
-    await platform.db.insertInto('connections').values(rows).execute();
-  }
-  return ids;
-}
-
-function connectionRow(team_id: string, id: string, secrets: Platform['secrets']) {
-  const texts = {
-    description: '',
-    provider: 'oci',
-    url: 'https://r.test',
-    host: 'r.test',
-    namespace: '',
-    username: 'u',
-  };
-  const numbers = { is_restricted: 0, version: 1, test_due_at: 0, created_at: 0, updated_at: 0 };
-  const sealed_secret = secrets.seal(`password of ${id}`, `connections/${id}`);
-  return {
-    id,
-    team_id,
-    name: id,
-    folded_name: id,
-    slug: id,
-    ...texts,
-    ...numbers,
-    sealed_secret,
-    status: 'untested' as const,
-  };
-}
+const seedConnections = ({ platform, team }: World, count: number, secrets = platform.secrets) =>
+  seedSealedConnections(platform.db, team.teamId, secrets, count);
 
 /** A row for each sealed column, whatever else its table wants; the text under its seal is the column's name. */
 async function seedEachColumn(world: World): Promise<void> {

@@ -4,26 +4,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
 import { callerOf } from '#test/dialect-client.ts';
-import {
-  assertHidesOtherTeams,
-  assertNoDocumentHurts,
-  assertNoSegmentHurts,
-  assertNoValueHurts,
-  assertTakesEmptyBodies,
-  assertTakesKeys,
-  assertTakesPermissions,
-} from '#test/dialect-security.ts';
+import { assertNoDocumentHurts, testOperations } from '#test/dialect-security.ts';
 import { assertRefused, openNodion, openWorld } from '#test/nodion-world.ts';
 
-test('what another team has is not found, in the words for what never was', async (t) =>
-  assertHidesOtherTeams(await openWorld(t)));
-test('each operation takes its permissions, and no others will do', async (t) =>
-  assertTakesPermissions(await openWorld(t)));
-test('without an API key nothing is said', async (t) => assertTakesKeys(await openWorld(t)));
-test('no path segment is more than not found', async (t) => assertNoSegmentHurts(await openWorld(t)));
-test('no value of a body is more than invalid', async (t) => assertNoValueHurts(await openWorld(t)));
+testOperations('nodion', openWorld);
 test('what is no JSON object is no body', async (t) => assertNoDocumentHurts(await openWorld(t)));
-test('a media type without a body is no fault', async (t) => assertTakesEmptyBodies(await openWorld(t)));
 
 test('what is wrong before any route is found is said in the same form, a wrong method too', async (t) => {
   const { app, team } = await openNodion(t);

@@ -5,28 +5,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newSecret } from '#core/ids.ts';
 import { callerOf } from '#test/dialect-client.ts';
-import {
-  assertHidesOtherTeams,
-  assertNoDocumentHurts,
-  assertNoSegmentHurts,
-  assertNoValueHurts,
-  assertTakesEmptyBodies,
-  assertTakesKeys,
-  assertTakesPermissions,
-  never,
-  snapshot,
-} from '#test/dialect-security.ts';
+import { assertNoDocumentHurts, never, snapshot, testOperations } from '#test/dialect-security.ts';
 import { dockerHub, openNorthflank, registries, seedProject } from '#test/northflank-client.ts';
 import { assertRefused, openWorld } from '#test/northflank-world.ts';
 import { seedKey } from '#test/platform.ts';
 
-test('what another team has is not found, in the words for what never was', async (t) =>
-  assertHidesOtherTeams(await openWorld(t)));
-test('each operation takes its permission, and no other will do', async (t) =>
-  assertTakesPermissions(await openWorld(t)));
-test('without an API key nothing is said', async (t) => assertTakesKeys(await openWorld(t)));
-test('no path segment is more than not found', async (t) => assertNoSegmentHurts(await openWorld(t)));
-test('no value of a body is more than invalid', async (t) => assertNoValueHurts(await openWorld(t)));
+testOperations('northflank', openWorld);
+
 test('what is no JSON object is no body', async (t) => {
   const world = await openWorld(t);
   const adds = world.operations.filter(({ permissions }) => permissions.includes('connections:create'));
@@ -40,7 +25,6 @@ test('what is no JSON object is no body', async (t) => {
     assert.equal((await world.send(asked, { body: {} })).status, 200, asked);
   }
 });
-test('a media type without a body is no fault', async (t) => assertTakesEmptyBodies(await openWorld(t)));
 
 // Without this test a lookup by slug that forgets the team shows one team's passwords to all.
 test('the team in a path is the key’s own, by id or slug', async (t) => {
