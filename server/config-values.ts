@@ -162,6 +162,11 @@ export function parseCount(min: number, max: number): (text: string) => number {
   };
 }
 
+export function parseSwitch(text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw refuse(`${JSON.stringify(text)} is neither true nor false.`);
+}
+
 export function parseChoice<Choice extends string>(...choices: readonly Choice[]): (text: string) => Choice {
   return (text) => {
     const choice = choices.find((one) => one === text.toLowerCase());

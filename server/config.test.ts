@@ -59,6 +59,20 @@ const refused: readonly [string, string][] = [
   ['LADING_PUBLIC_URL', 'https://user:secret@registry.example.com'],
   ['LADING_PUBLIC_URL', 'ftp://registry.example.com'],
   ['LADING_DATABASE_URL', 'mysql://localhost/lading'],
+  ['LADING_STORAGE_URL', 'bucket'],
+  ['LADING_STORAGE_URL', 'https://bucket.s3.amazonaws.com'],
+  ['LADING_STORAGE_URL', 's3:///prefix'],
+  ['LADING_STORAGE_URL', 's3://Bucket'],
+  ['LADING_STORAGE_URL', 's3://bucket:9000'],
+  ['LADING_STORAGE_URL', 's3://bucket/a//b'],
+  ['LADING_STORAGE_URL', 's3://bucket/a?b'],
+  ['LADING_STORAGE_URL', 's3://bucket?endpoint=minio:9000'],
+  ['LADING_STORAGE_URL', 's3://bucket?endpoint=https://s3.example.com/bucket'],
+  ['LADING_STORAGE_URL', 's3://bucket?region=eu west'],
+  ['LADING_STORAGE_URL', 's3://bucket?region=eu&region=us'],
+  ['LADING_STORAGE_URL', 's3://bucket?path-style=yes'],
+  ['LADING_STORAGE_URL', 's3://bucket?secret-key=x'],
+  ['LADING_STORAGE_REDIRECT', 'yes'],
   ['LADING_BOOTSTRAP_KEY', 'short'],
   ['LADING_BOOTSTRAP_KEY', `${'x'.repeat(40)} ${'x'.repeat(40)}`],
   ['LADING_MASTER_KEY', `k1:${Buffer.alloc(16).toString('base64')}`],
@@ -96,6 +110,41 @@ for (const [name, value] of refused) {
     assert.match(faults[0] ?? '', new RegExp(`^${name}: `));
   });
 }
+
+test('a bucket is read with its endpoint, region and prefix', () => {
+  const url = 's3://images/a/b/?endpoint=http://127.0.0.1:9000/&region=eu-1&path-style=true';
+  assert.deepEqual(configOf({ LADING_STORAGE_URL: url }).storage, {
+    bucket: 'images',
+    prefix: 'a/b',
+    endpoint: 'http://127.0.0.1:9000',
+    region: 'eu-1',
+    isPathStyle: true,
+  });
+  assert.deepEqual(configOf({ LADING_STORAGE_URL: 's3://my.images' }).storage, {
+    bucket: 'my.images',
+    prefix: '',
+    endpoint: undefined,
+    region: undefined,
+    isPathStyle: false,
+  });
+});
+
+// `lading config` prints this setting as it stands.
+test('credentials in the URL of a bucket are refused, and not repeated', () => {
+  for (const url of [
+    's3://AKIAEXAMPLE:sEcReT@bucket',
+    's3://bucket?endpoint=https://AKIAEXAMPLE:sEcReT@s3.example.com',
+    's3://AKIAEXAMPLE:sEcReT@',
+  ]) {
+    const faults = faultsOf({ LADING_STORAGE_URL: url });
+    assert.equal(faults.length, 1);
+    assert.doesNotMatch(faults[0] ?? '', /AKIA|sEcReT/);
+  }
+});
+
+test('redirects without a bucket are a contradiction', () => {
+  assert.match(faultsOf({ LADING_STORAGE_REDIRECT: 'true' })[0] ?? '', /needs LADING_STORAGE_URL/);
+});
 
 test('servers inside are allowed by range, address, host and port', () => {
   const { upstreamAllow } = configOf({

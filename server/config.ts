@@ -1,5 +1,6 @@
 import { Failure } from '#core/failure.ts';
 import type { Site } from '#http/site.ts';
+import { parseStorageUrl } from './config-storage.ts';
 import { parseUpstreamAllow } from './config-upstream.ts';
 import {
   type ConfiguredRegion,
@@ -18,6 +19,7 @@ import {
   parseSchedule,
   parseSecretText,
   parseSizeBytes,
+  parseSwitch,
   toUrlHost,
 } from './config-values.ts';
 
@@ -72,6 +74,17 @@ export const settings = {
       parseDatabaseUrl,
       'PostgreSQL 15 or later, `postgres://user:password@host:port/database`, instead of SQLite in the data directory.',
     ),
+  ),
+  storage: optional(
+    'LADING_STORAGE_URL',
+    parseStorageUrl,
+    'A bucket for the bytes of blobs instead of the data directory: `s3://bucket/prefix?endpoint=…&region=…&path-style=true`, all but the bucket as needed. Credentials come as in every AWS client, never in the URL.',
+  ),
+  redirectsToStorage: defaulted(
+    'LADING_STORAGE_REDIRECT',
+    'false',
+    parseSwitch,
+    '`true`: who pulls a blob is sent to the bucket with a signed URL, which clients must then be able to reach.',
   ),
   bootstrapKey: secret(
     optional(
@@ -189,11 +202,15 @@ export function textOf(environment: Environment, setting: Setting<unknown>): str
   return environment[setting.name]?.trim() || setting.fallback;
 }
 
-function findContradictions({ masterKeys, masterKeyFile, tlsCert, tlsKey }: Config): string[] {
+function findContradictions(config: Config): string[] {
+  const { masterKeys, masterKeyFile, tlsCert, tlsKey, storage, redirectsToStorage } = config;
   const faults: string[] = [];
   if (masterKeys && masterKeyFile) faults.push('LADING_MASTER_KEY and LADING_MASTER_KEY_FILE are both set. Keep one.');
   if (tlsCert && !tlsKey) faults.push('LADING_TLS_CERT needs LADING_TLS_KEY, the private key of the certificate.');
   if (tlsKey && !tlsCert) faults.push('LADING_TLS_KEY needs LADING_TLS_CERT, the certificate of the key.');
+  if (redirectsToStorage && !storage) {
+    faults.push('LADING_STORAGE_REDIRECT needs LADING_STORAGE_URL: only a bucket has URLs to send clients to.');
+  }
   return faults;
 }
 

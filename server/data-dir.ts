@@ -37,9 +37,10 @@ export function requireDataDir(path: string): void {
 }
 
 /** Opening makes what is missing, and an installation that was just made is in perfect order. Throws `unavailable`. */
-export function requireInstallation({ dataDir, databaseUrl }: Pick<Config, 'dataDir' | 'databaseUrl'>): void {
+export function requireInstallation(config: Pick<Config, 'dataDir' | 'databaseUrl' | 'storage'>): void {
+  const { dataDir, databaseUrl, storage } = config;
   requireDataDir(dataDir);
-  const needed = databaseUrl === undefined ? ['lading.db', 'objects'] : ['objects'];
+  const needed = [...(databaseUrl ? [] : ['lading.db']), ...(storage ? [] : ['objects'])];
   const missing = needed.find((name) => !existsSync(join(dataDir, name)));
   if (missing === undefined) return;
   throw new Failure(

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openDiskStore } from '#blobs/disk.ts';
 import { newLocalState } from '#core/local-state.ts';
-import type { Log, Platform, Secrets } from '#core/platform.ts';
+import type { BlobStore, Log, Platform, Secrets } from '#core/platform.ts';
 import { ensureRegions } from '#core/regions.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 import { allowsPlainHttp } from '#outbound/addresses.ts';
@@ -51,13 +51,17 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
   } = config;
   const outbound = openOutbound({ allowed: upstreamAllow });
   const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
-  const close = () => database.close();
+  let store: OpenedStore | undefined;
+  const close = async () => {
+    store?.close?.();
+    await database.close();
+  };
   try {
-    const blobs = await openDiskStore(join(config.dataDir, 'objects'));
+    store = await openStore(config);
     const platform: Platform = {
       db: database.db,
       scans: database.scans,
-      blobs,
+      blobs: store,
       secrets,
       outbound,
       upstream: openUpstream(outbound),
@@ -78,4 +82,13 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     await close();
     throw error;
   }
+}
+
+type OpenedStore = BlobStore & { close?: () => void };
+
+async function openStore({ dataDir, storage, redirectsToStorage }: Config): Promise<OpenedStore> {
+  if (!storage) return openDiskStore(join(dataDir, 'objects'));
+  // Only where it is wanted: every other start would load a large client for nothing.
+  const { openS3Store } = await import('#blobs/s3.ts');
+  return openS3Store(storage, { redirects: redirectsToStorage });
 }

@@ -42,7 +42,7 @@ function signUrl({ client, ...bucket }: Bucket, key: string): Promise<string> {
     ...addressOf({ client, ...bucket }, key),
     ResponseContentType: 'application/octet-stream',
   });
-  return getSignedUrl(client, command, { expiresIn: urlSeconds });
+  return getSignedUrl(client, command, { expiresIn: urlSeconds }).catch(rethrow);
 }
 
 const checkEveryMs = 30_000;

@@ -22,6 +22,7 @@ export async function sendBlob(exchange: Exchange, route: BlobRoute) {
   const blob = await getBlob(platform, actor, repository, parseDigest(route.reference), { promise });
   if (matchesEtag(request.headers['if-none-match'], blob.digest)) return describeBlob(reply, blob).code(304).send();
   if (request.method === 'HEAD') return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send();
+  if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
   return sendContent(exchange, repository, blob);
 }
 
@@ -36,6 +37,17 @@ function describeBlob(reply: Exchange['reply'], { digest }: Blob) {
     // Whatever was pushed, a browser must not run it under our name.
     'X-Content-Type-Options': 'nosniff',
   });
+}
+
+/** To the store itself, with a URL that is good for minutes. Ranges are asked for again there. */
+function sendElsewhere(reply: Exchange['reply'], { digest }: Blob, url: string) {
+  const headers = {
+    Location: url,
+    'Docker-Content-Digest': digest,
+    'Cache-Control': 'no-store',
+    'Content-Length': '0',
+  };
+  return reply.code(307).headers(headers).send();
 }
 
 async function sendContent(exchange: Exchange, repository: RepositoryAccess, blob: Blob) {
