@@ -22,6 +22,7 @@ import {
   parseSwitch,
   toUrlHost,
 } from './config-values.ts';
+import { findNearest } from './nearest.ts';
 
 export type Setting<T> = {
   name: string;
@@ -218,23 +219,7 @@ function findUnknownNames(environment: Environment): string[] {
   const known = Object.values(settings).map((setting) => setting.name as string);
   return Object.keys(environment)
     .filter((name) => name.startsWith('LADING_') && !known.includes(name))
-    .map((name) => {
-      const nearest = known.toSorted((a, b) => distance(name, a) - distance(name, b))[0];
-      return `${name} is not a setting. Did you mean ${nearest}?`;
-    });
-}
-
-/** Levenshtein's distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries()) {
-      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (letter === other ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+    .map((name) => `${name} is not a setting. Did you mean ${findNearest(name, known)}?`);
 }
 
 /** The regions as configured; without any, one on the public URL's host. */

@@ -1,63 +1,89 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { Failure } from '#core/failure.ts';
+import { type Commands, commandHelp, findCommand, generalHelp, parseCommandLine } from '#server/command-line.ts';
 import { showConfig } from '#server/commands/config.ts';
+import { findNearest } from '#server/nearest.ts';
 
 // The commands that open the installation themselves. Each answers an exit code; 2 is "could not even begin".
 
-const usage = `Lading, a self-hosted container registry platform
+const json = 'print the answer as JSON';
 
-  lading serve              run the server
-  lading config             print the configuration in effect, secrets masked  [--json]
-  lading verify             compare rows with what is stored  [--deep] [--repair] [--json]
-  lading rotate-master-key  seal stored secrets with the first master key, while servers go on
-                            [--new-key] [--json]; docs/configuration.md has all steps
-  lading --version          print the version
-  lading --help             print this
-
-Configuration comes from LADING_* environment variables only: see docs/configuration.md.`;
-
-const options = {
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean', short: 'v' },
-  json: { type: 'boolean' },
-  deep: { type: 'boolean' },
-  repair: { type: 'boolean' },
-  'new-key': { type: 'boolean' },
-} as const;
-
-type Flags = ReturnType<typeof parseCommandLine>['values'];
-type Command = { flags: readonly string[]; run: (flags: Flags) => number | Promise<number> };
-
-const commands: Readonly<Record<string, Command>> = {
-  // Loaded when it is wanted: the other commands answer in a fraction of the time.
-  serve: { flags: [], run: async () => (await import('#server/commands/serve.ts')).serve(process.env) },
-  config: { flags: ['json'], run: ({ json = false }) => showConfig(process.env, { json }) },
+const commands: Commands = {
+  serve: {
+    does: 'run the server',
+    about: `Runs until SIGTERM or SIGINT, then finishes what is in flight. The first start makes what is needed in the
+data directory: the database, a registry, its owner's API key and a master key.`,
+    flags: {},
+    exits: { 0: 'stopped, and drained', 1: 'a second signal cut the drain short', 2: 'could not start' },
+    // Loaded when it is wanted: the other commands answer in a fraction of the time.
+    run: async () => (await import('#server/commands/serve.ts')).serve(process.env),
+  },
+  config: {
+    does: 'print the configuration in effect, secrets masked',
+    about: 'Reads what the server would read, says where each value comes from, and changes nothing.',
+    flags: { json },
+    exits: { 0: 'usable', 2: 'not usable; every fault is named' },
+    run: (flags) => showConfig(process.env, { json: flags.has('json') }),
+  },
   verify: {
-    flags: ['deep', 'repair', 'json'],
-    run: async (flags) => (await import('#server/commands/verify.ts')).verifyInstallation(process.env, flags),
+    does: 'compare what the database says with what is stored',
+    about: `Looks whether every object is in the store with its size, and counts all sizes and counters anew. It works
+beside servers and without one, and changes nothing without --repair.`,
+    flags: {
+      deep: 'also read every byte and compare the digests',
+      repair: `correct counters; mark blobs whose bytes are gone or damaged as lost, so that the next push of
+their digest replaces them; finish removals that are due. Nothing that is needed is deleted`,
+      json,
+    },
+    exits: { 0: 'all is well', 1: 'something was found, repaired or not', 2: 'could not look' },
+    run: async (flags) =>
+      (await import('#server/commands/verify.ts')).verifyInstallation(process.env, {
+        deep: flags.has('deep'),
+        repair: flags.has('repair'),
+        json: flags.has('json'),
+      }),
   },
   'rotate-master-key': {
-    flags: ['new-key', 'json'],
-    run: async ({ 'new-key': newKey, json }) =>
-      (await import('#server/commands/rotate-master-key.ts')).rotateKeys(process.env, { newKey, json }),
+    does: 'seal stored secrets with the first master key, while servers go on',
+    about: `Seals anew with the first master key whatever another one has sealed, beside servers or without one, and says
+which keys can go. Ended at any moment, the next run does the rest. docs/configuration.md has all steps.`,
+    flags: {
+      'new-key': `only put a new key before the old one into the key file of the data directory. The server must be
+restarted before anything is sealed with it`,
+      json,
+    },
+    exits: { 0: 'all is sealed with the first key', 1: 'something is left', 2: 'could not begin, or was cut short' },
+    run: async (flags) =>
+      (await import('#server/commands/rotate-master-key.ts')).rotateKeys(process.env, {
+        newKey: flags.has('new-key'),
+        json: flags.has('json'),
+      }),
   },
 };
 
-function parseCommandLine(args: readonly string[]) {
-  return parseArgs({ args: [...args], options, allowPositionals: true });
+async function main(args: readonly string[]): Promise<number> {
+  const { name, operands, flags } = parseCommandLine(args, commands);
+  if (flags.has('version')) return say(readVersion());
+  if (name === undefined) return say(generalHelp(commands));
+  if (name === 'help') return say(helpOf(operands[0]));
+  const command = findCommand(commands, name);
+  if (!command) throw unknownCommand(name);
+  if (flags.has('help')) return say(commandHelp(name, command));
+  if (operands[0] !== undefined) {
+    throw new Failure('invalid', `lading ${name} does not take ${JSON.stringify(operands[0])}.`);
+  }
+  return command.run(flags);
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseCommandLine(args);
-  const [name, ...rest] = positionals;
-  if (values.version) return say(readVersion());
-  if (values.help || name === undefined || name === 'help') return say(usage);
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!command) throw new Failure('invalid', `${JSON.stringify(name)} is not a command. See lading --help.`);
-  const stray = Object.keys(values).find((flag) => !command.flags.includes(flag)) ?? rest[0];
-  if (stray !== undefined) throw new Failure('invalid', `lading ${name} does not take ${JSON.stringify(stray)}.`);
-  return command.run(values);
+function helpOf(name: string | undefined): string {
+  const command = findCommand(commands, name);
+  return name !== undefined && command ? commandHelp(name, command) : generalHelp(commands);
+}
+
+function unknownCommand(name: string): Failure {
+  const nearest = findNearest(name, Object.keys(commands), 3);
+  const hint = nearest === undefined ? 'bin/lading --help says what there is.' : `Did you mean bin/lading ${nearest}?`;
+  return new Failure('invalid', `${JSON.stringify(name)} is not a command. ${hint}`);
 }
 
 function say(text: string): number {
@@ -76,9 +102,8 @@ try {
   process.exitCode = 2;
 }
 
-/** What an operator can act on: refusals of ours, of the command line, and of the system. The rest is a bug, with its stack. */
+/** What an operator can act on: refusals of ours, and of the system. The rest is a bug, with its stack. */
 function isSentence(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return error instanceof Failure || syscall !== undefined || String(code).startsWith('ERR_PARSE_ARGS');
+  return error instanceof Failure || (error as NodeJS.ErrnoException).syscall !== undefined;
 }

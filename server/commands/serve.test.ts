@@ -215,10 +215,17 @@ test('with a certificate HTTPS is spoken and the realm says so', async (t) => {
 const sentences: readonly [string[], number, RegExp][] = [
   [['--version'], 0, /^\d+\.\d+\.\d+$/],
   [[], 0, /lading serve/],
-  [['serv'], 2, /"serv" is not a command/],
-  [['serve', '--json'], 2, /lading serve does not take "json"/],
+  [['help', 'config'], 0, /^bin\/lading config \[--json\]\n/],
+  [['verify', '--help'], 0, /--repair {2}correct counters; mark blobs whose bytes are gone/],
+  [['serv'], 2, /"serv" is not a command\. Did you mean bin\/lading serve\?$/],
+  [['publish'], 2, /"publish" is not a command\. bin\/lading --help says what there is\.$/],
+  [['serve', '--json'], 2, /--json is not an option of lading serve/],
   [['serve', 'here'], 2, /lading serve does not take "here"/],
-  [['config', '--quiet'], 2, /--quiet/],
+  [['serve', '--port', '80'], 2, /--port is not an option of lading serve\. .*: set LADING_LISTEN\.$/],
+  [['serve', '--log-level=debug'], 2, /: set LADING_LOG_LEVEL\.$/],
+  [['verify', '--deap'], 2, /Did you mean --deep\?$/],
+  [['verify', '--json=yes'], 2, /--json takes no value/],
+  [['config', '--quiet'], 2, /--quiet is not an option of lading config\. bin\/lading config --help says/],
 ];
 for (const [args, code, expected] of sentences) {
   test(`lading ${args.join(' ')} ends with ${code}`, async () => {

@@ -1,0 +1,97 @@
+import { parseArgs } from 'node:util';
+import { Failure } from '#core/failure.ts';
+import { settings } from './config.ts';
+import { findNearest } from './nearest.ts';
+
+export type Command = {
+  does: string;
+  /** For its own help. */
+  about: string;
+  /** What each flag does. None takes a value. */
+  flags: Readonly<Record<string, string>>;
+  exits: Readonly<Record<number, string>>;
+  run: (flags: ReadonlySet<string>) => number | Promise<number>;
+};
+export type Commands = Readonly<Record<string, Command>>;
+export type CommandLine = { name: string | undefined; operands: readonly string[]; flags: ReadonlySet<string> };
+
+export const generalFlags = { help: 'print this', version: 'print the version' } as const;
+
+const shortFlags: Readonly<Record<string, string>> = { h: 'help', v: 'version' };
+
+/** Throws `invalid` for an option that the command does not have, with what was perhaps meant. */
+export function parseCommandLine(args: readonly string[], commands: Commands): CommandLine {
+  const { tokens, positionals } = parseArgs({ args: [...args], strict: false, tokens: true });
+  const [name, ...operands] = positionals;
+  const command = findCommand(commands, name);
+  const known = [...Object.keys(command?.flags ?? {}), ...Object.keys(generalFlags)];
+  const flags = new Set<string>();
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const flag = shortFlags[token.name] ?? token.name;
+    if (!known.includes(flag)) throw new Failure('invalid', describeUnknown(token.rawName, token.name, name, known));
+    if (token.value !== undefined) throw new Failure('invalid', `${token.rawName} takes no value.`);
+    flags.add(flag);
+  }
+  return { name, operands, flags };
+}
+
+export function findCommand(commands: Commands, name: string | undefined): Command | undefined {
+  return name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+}
+
+/** What other servers call what is a setting here. */
+const otherWords: Readonly<Record<string, string>> = {
+  port: 'LADING_LISTEN',
+  host: 'LADING_LISTEN',
+  bind: 'LADING_LISTEN',
+  address: 'LADING_LISTEN',
+  addr: 'LADING_LISTEN',
+  data: 'LADING_DATA_DIR',
+  database: 'LADING_DATABASE_URL',
+  db: 'LADING_DATABASE_URL',
+};
+
+function describeUnknown(rawName: string, option: string, name: string | undefined, known: readonly string[]): string {
+  const what = name === undefined ? `${rawName} is not an option.` : `${rawName} is not an option of lading ${name}.`;
+  const flag = findNearest(option, known, 2);
+  if (flag !== undefined) return `${what} Did you mean --${flag}?`;
+  const names = Object.values(settings).map((setting) => setting.name as string);
+  const asSetting = `LADING_${option.toUpperCase().replaceAll('-', '_')}`;
+  const setting = otherWords[option] ?? findNearest(asSetting, names, 3);
+  if (setting !== undefined) return `${what} Settings come from the environment alone: set ${setting}.`;
+  const more = name === undefined ? '--help' : `${name} --help`;
+  return `${what} bin/lading ${more} says what there is; settings come from LADING_* variables alone.`;
+}
+
+export function generalHelp(commands: Commands): string {
+  const rows = Object.entries(commands).map(([name, command]) => [usageOf(name, command), command.does] as const);
+  return `Lading, a self-hosted container registry platform
+
+${toColumns([...rows, ['bin/lading <command> --help', 'what a command does, its flags and exit codes'], ['bin/lading --version', generalFlags.version]])}
+
+Configuration comes from LADING_* environment variables only: see docs/configuration.md.`;
+}
+
+export function commandHelp(name: string, command: Command): string {
+  const flags = Object.entries({ ...command.flags, help: generalFlags.help });
+  const exits = Object.entries(command.exits);
+  return `${usageOf(name, command)}
+
+${command.about}
+
+${toColumns(flags.map(([flag, does]) => [`--${flag}`, does]))}
+
+Exit code
+${toColumns(exits)}`;
+}
+
+const usageOf = (name: string, { flags }: Command) =>
+  [`bin/lading ${name}`, ...Object.keys(flags).map((flag) => `[--${flag}]`)].join(' ');
+
+function toColumns(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows
+    .map(([left, right]) => `  ${left.padEnd(width)}  ${right.replaceAll('\n', `\n${' '.repeat(width + 4)}`)}`)
+    .join('\n');
+}
