@@ -4,6 +4,8 @@ import type { BlobStream, ByteRange } from '#core/platform.ts';
 import { addressOf, type Bucket } from './s3-bucket.ts';
 import { isBareNotFound, isNoSuchKey, rethrow } from './s3-errors.ts';
 
+/** To the head of an answer: somebody waits for it, and each of a few attempts has as long. */
+const answer = { requestTimeout: 15_000 };
 /** How long the server may send nothing while somebody waits for bytes. */
 const stallMs = 30_000;
 
@@ -20,6 +22,7 @@ export async function openObjectStream(
   try {
     const { Body, ContentLength } = await bucket.client.send(
       new GetObjectCommand({ ...addressOf(bucket, key), ...asked }),
+      answer,
     );
     const body = Body as unknown as Readable;
     if (length !== undefined && ContentLength !== length) {
@@ -49,7 +52,7 @@ function breakOffStalled(body: Readable, afterMs: number): void {
 
 export async function findSize(bucket: Bucket, key: string): Promise<number | undefined> {
   try {
-    const { ContentLength } = await bucket.client.send(new HeadObjectCommand(addressOf(bucket, key)));
+    const { ContentLength } = await bucket.client.send(new HeadObjectCommand(addressOf(bucket, key)), answer);
     if (ContentLength === undefined) throw new Error(`The store does not say how long the object ${key} is.`);
     return ContentLength;
   } catch (error) {
