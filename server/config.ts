@@ -91,7 +91,7 @@ export const settings = {
     optional(
       'LADING_BOOTSTRAP_KEY',
       parseBootstrapKey,
-      "The first owner's API key, at least 32 characters, instead of a made one. Read only while no key exists.",
+      "The first owner's API key, at least 32 characters, instead of a made one. Read only where no API key could make keys.",
     ),
   ),
   masterKeys: secret(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { findActorBySecret, forgetActors } from '#core/actors.ts';
 import { makeTestDirectory } from '#test/database.ts';
-import { openTestPlatform } from '#test/platform.ts';
+import { openTestPlatform, seedKey, type TestPlatform } from '#test/platform.ts';
 import { ensureFirstKey } from './first-key.ts';
 
 test('the first start makes a key, in a file that only its owner may read; the second makes none', async (t) => {
@@ -31,14 +31,41 @@ test('a crash between the database and the file does not lose the key', async (t
   assert.equal(readFileSync(file, 'utf8'), `${first?.secret}\n`);
 });
 
+const revokeAll = async (platform: TestPlatform) => {
+  await platform.db.updateTable('actors').set({ revoked_at: platform.now() }).execute();
+  forgetActors(platform);
+};
+
 test('the file of a key that was revoked goes at the next start', async (t) => {
   const platform = await openTestPlatform(t);
   const dataDir = makeTestDirectory(t);
-  await ensureFirstKey(platform, { dataDir, bootstrapKey: undefined });
-  await platform.db.updateTable('actors').set({ revoked_at: platform.now() }).execute();
-  forgetActors(platform);
+  const first = await ensureFirstKey(platform, { dataDir, bootstrapKey: undefined });
+  const team = await findActorBySecret(platform, first?.secret ?? '');
+  await revokeAll(platform);
+  await seedKey(platform, team?.teamId ?? '');
   await ensureFirstKey(platform, { dataDir, bootstrapKey: undefined });
   assert.equal(existsSync(join(dataDir, 'bootstrap-key')), false);
+});
+
+test('where nobody could get in any more, a start makes a key as the first one does', async (t) => {
+  const platform = await openTestPlatform(t);
+  const dataDir = makeTestDirectory(t);
+  const file = join(dataDir, 'bootstrap-key');
+  const given = 'a-key-of-the-operator-that-is-long-enough';
+  await ensureFirstKey(platform, { dataDir, bootstrapKey: given });
+  await revokeAll(platform);
+  const other = 'another-key-of-the-operator-that-is-new';
+  const second = await ensureFirstKey(platform, { dataDir, bootstrapKey: other });
+  assert.deepEqual([second?.secret, second?.keyFile, existsSync(file)], [other, undefined, false]);
+  assert.ok(await findActorBySecret(platform, other));
+  await revokeAll(platform);
+  // Still configured, and perhaps revoked because it is known to others.
+  const third = await ensureFirstKey(platform, { dataDir, bootstrapKey: other });
+  assert.equal(third?.keyFile, file);
+  assert.equal(readFileSync(file, 'utf8'), `${third?.secret}\n`);
+  assert.equal(await findActorBySecret(platform, other), undefined);
+  assert.ok(await findActorBySecret(platform, third?.secret ?? ''));
+  assert.equal(await ensureFirstKey(platform, { dataDir, bootstrapKey: other }), undefined);
 });
 
 test('a key that was given is not written anywhere, and means nothing once there is a key', async (t) => {

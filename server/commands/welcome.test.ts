@@ -6,6 +6,7 @@ import { welcomeText } from './welcome.ts';
 const first = {
   url: 'https://registry.example.com',
   registryName: 'default',
+  isNewTeam: true,
   secret: 'ldg_key_shown_once',
   keyFile: '/srv/data/bootstrap-key',
 };
@@ -39,4 +40,11 @@ test('a path with blanks, quotes and dollars comes out of the shell as it went i
     .find((one) => one.includes('docker login'));
   const command = line?.split(' | ')[0]?.replace('cat ', 'printf %s ') ?? '';
   assert.equal(execFileSync('sh', ['-c', command], { encoding: 'utf8' }), keyFile);
+});
+
+test('a start that lets somebody in again says why there is another key, and what else the first one says', () => {
+  const text = welcomeText({ ...first, isNewTeam: false, isTerminal: true });
+  assert.match(text, /a new owner's API key, because no key was left that could make keys/);
+  assert.doesNotMatch(text, /first registry/);
+  assert.match(text, /^ {2}ldg_key_shown_once$/m);
 });

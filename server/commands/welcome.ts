@@ -7,13 +7,16 @@ export type WelcomeInput = FirstStart & {
   isTerminal: boolean;
 };
 
-/** Printed once, by the first start. The three commands work when pasted as they stand. */
-export function welcomeText({ url, registryName, secret, keyFile, isTerminal }: WelcomeInput): string {
+/** Printed once, by the start that made an owner's key. The three commands work when pasted as they stand. */
+export function welcomeText({ url, registryName, isNewTeam, secret, keyFile, isTerminal }: WelcomeInput): string {
   const { host } = new URL(url);
-  const image = `${host}/${registryName}/alpine:latest`;
+  const image = `${host}/${registryName ?? 'a-registry'}/alpine:latest`;
+  const made = isNewTeam
+    ? `has made a first registry, ${registryName}`
+    : "has made a new owner's API key, because no key was left that could make keys";
   const password = keyFile === undefined ? 'printenv LADING_BOOTSTRAP_KEY' : `cat ${quote(keyFile)}`;
   return `
-Lading is ready at ${url} and has made a first registry, ${registryName}.
+Lading is ready at ${url} and ${made}.
 
 ${describeKey(keyFile, secret, isTerminal)}
 

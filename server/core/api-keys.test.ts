@@ -176,3 +176,26 @@ test('managing keys needs its permission, whatever else a key may do', async (t)
   await assert.rejects(listApiKeys(platform, writer, { limit: 10 }), { reason: 'denied' });
   await assert.rejects(getApiKey(platform, writer, owner.id), { reason: 'denied' });
 });
+
+test('the last key that can make keys is not revoked, however many are at it', async (t) => {
+  // Without this one call would lock everybody out for good.
+  const platform = await openTestPlatform(t);
+  const { teamId, owner } = await seedTeam(platform, 'acme');
+  await seedTeam(platform, 'other');
+  const revoke = (key: string) => revokeApiKey(platform, owner, { key });
+  const refused = { reason: 'conflict', message: /Make another one .* keys:write first/ };
+  await seedKey(platform, teamId, { permissions: ['keys:read', 'images:pull'] });
+  const { project } = await createProject(platform, owner, { name: 'web' });
+  await seedKey(platform, teamId, { projectIds: [project.id] });
+  const expiry = { lifetimeMs: 1000 };
+  const { key: brief } = await createApiKey(platform, owner, { name: 'brief', permissions: ['*'], expiry });
+  platform.clock.advance(1000);
+  await assert.rejects(revoke(owner.id), refused);
+  await revoke(brief.id);
+  const makers = [owner.id];
+  for (const name of ['a', 'b', 'c']) {
+    makers.push((await createApiKey(platform, owner, { name, permissions: ['keys:write'] })).key.id);
+  }
+  const done = await Promise.allSettled(makers.map(revoke));
+  assert.equal(done.filter(({ status }) => status === 'fulfilled').length, makers.length - 1);
+});

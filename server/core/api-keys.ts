@@ -5,6 +5,7 @@ import { recordAudit } from './audit.ts';
 import { type Expiry, toExpiryColumns } from './expiry.ts';
 import { Failure } from './failure.ts';
 import { hashSecret, newId, newSecret } from './ids.ts';
+import { requireNotLastKeyMaker } from './key-makers.ts';
 import { isUuid } from './names.ts';
 import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { requirePermission } from './permissions.ts';
@@ -154,7 +155,10 @@ export async function getApiKey(platform: Platform, actor: Actor, id: string): P
 const keyUnknown = (id: string) =>
   new Failure('not_found', `There is no API key ${JSON.stringify(id.slice(0, 80))}.`, { about: 'key' });
 
-/** From the next request on the key opens nothing, nor do access tokens made with it. */
+/**
+ * From the next request on the key opens nothing, nor do access tokens made with it. Throws `not_found`, `denied`, and
+ * `conflict` for the last one that can make keys.
+ */
 export async function revokeApiKey(
   platform: Platform,
   actor: Actor,
@@ -168,6 +172,7 @@ export async function revokeApiKey(
     if (!key || row.revoked_at !== null || !seesProjects(actor, key.projectIds)) throw keyUnknown(input.key);
     requireCoversProjects(actor, key.projectIds, 'this key');
     input.expect?.(key);
+    if (key.status === 'active') await requireNotLastKeyMaker(platform, row);
     await updateActor(platform, key.id, key.teamId, { revoked_at: now });
     await recordAudit(platform, actor, { action: 'key.revoke', target: toTarget(key) });
   });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openTestPlatform } from '#test/platform.ts';
+import { openTestPlatform, seedKey } from '#test/platform.ts';
 import { findActorBySecret } from './actors.ts';
+import { listAuditEvents } from './audit-events.ts';
 import { bootstrap } from './bootstrap.ts';
 import { createProject } from './projects.ts';
 import { ensureRegions } from './regions.ts';
@@ -10,12 +11,15 @@ test('the first start makes the team, its project, its registry and the owner, t
   const platform = await openTestPlatform(t);
   const made = await bootstrap(platform);
   assert.ok(made);
-  assert.equal(made.team.slug, 'default');
-  assert.equal(made.project.slug, 'default');
+  const { db } = platform;
+  const slugs = async (table: 'teams' | 'projects') => (await db.selectFrom(table).select('slug').execute())[0]?.slug;
+  assert.deepEqual([await slugs('teams'), await slugs('projects')], ['default', 'default']);
+  const registries = await db.selectFrom('registries').select(['name', 'is_managed']).execute();
   assert.deepEqual(
-    made.registries.map(({ name, isManaged }) => [name, isManaged]),
-    [['default', true]],
+    registries.map((row) => ({ ...row })),
+    [{ name: 'default', is_managed: 1 }],
   );
+  assert.deepEqual([made.registryName, made.isNewTeam], ['default', true]);
   assert.match(made.secret, /^ldg_key_[A-Za-z0-9_-]{43}$/);
   const owner = await findActorBySecret(platform, made.secret);
   assert.ok(owner?.permissions.has('teams:write') && owner.permissions.has('keys:write'));
@@ -41,6 +45,32 @@ test('replicas that start together make one team', async (t) => {
   const made = await Promise.all([1, 2, 3].map(() => bootstrap(platform)));
   assert.equal(made.filter((team) => team !== undefined).length, 1);
   assert.equal((await platform.db.selectFrom('actors').selectAll().execute()).length, 1);
+});
+
+test('where no key could make keys any more, the next start makes another owner key, however many start', async (t) => {
+  const platform = await openTestPlatform(t);
+  const made = await bootstrap(platform);
+  const owner = await findActorBySecret(platform, made?.secret ?? '');
+  assert.ok(owner);
+  await seedKey(platform, owner.teamId, { permissions: ['images:pull'] });
+  const { project } = await createProject(platform, owner, { name: 'web' });
+  await seedKey(platform, owner.teamId, { projectIds: [project.id] });
+  assert.equal(await bootstrap(platform), undefined, 'while the owner has a key');
+  const ends = { expires_at: platform.now() + 5, lifetime_ms: 5 };
+  await platform.db.updateTable('actors').set(ends).where('id', '=', owner.id).execute();
+  assert.equal(await bootstrap(platform), undefined, 'nor before it expires');
+  platform.clock.advance(5);
+  const again = (await Promise.all([1, 2, 3].map(() => bootstrap(platform)))).filter((one) => one !== undefined);
+  assert.equal(again.length, 1);
+  assert.deepEqual([again[0]?.isNewTeam, again[0]?.registryName], [false, 'default']);
+  const successor = await findActorBySecret(platform, again[0]?.secret ?? '');
+  assert.equal(successor?.teamId, owner.teamId);
+  assert.ok(successor.permissions.has('teams:write') && successor.projectIds === null);
+  const { items } = await listAuditEvents(platform, successor, { limit: 1 });
+  assert.deepEqual(
+    [items[0]?.action, items[0]?.target?.id, items[0]?.actor.kind],
+    ['key.create', successor.id, 'system'],
+  );
 });
 
 test('the owner key is nowhere in the database but as a hash', async (t) => {

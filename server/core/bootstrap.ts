@@ -1,42 +1,91 @@
 import { systemActor } from './actors.ts';
+import { insertApiKey } from './api-keys.ts';
 import { recordAudit } from './audit.ts';
 import { Failure } from './failure.ts';
 import { newSecret } from './ids.ts';
+import { hasKeyMaker } from './key-makers.ts';
 import { fillManagedRegistries } from './managed-registries.ts';
 import type { Platform } from './platform.ts';
-import { insertTeam, type NewTeam } from './teams.ts';
+import { lockTeam } from './team-lock.ts';
+import { insertTeam } from './teams.ts';
 import { transact } from './transact.ts';
 
 const givenKeyLengthMin = 32;
 
+/** `teams:write` stands outside `*`: the owner has both, because nobody else could give it. */
+const ownerPermissions = ['*', 'teams:write'];
+
+/** An owner's key, its secret this once, and a registry of its team to begin with, if there is one. */
+export type OwnerKey = { secret: string; registryName: string | undefined; isNewTeam: boolean };
+
 /**
- * Makes the first team with its project, managed registries and the owner's key, where there is no team yet; answers what
- * was made, the secret this once. On every start, makes the managed registries that a new region lacks. Two replicas that
- * start together make one team. Throws `invalid` for a given key that is too short.
+ * Makes the first team with its project, managed registries and the owner's key, where there is no team yet; where there
+ * is one and no API key of any team could make keys, another owner's key. On every start, makes the managed registries
+ * that a new region lacks. Replicas that start together make one team and one key. Throws `invalid` for a given key that
+ * is too short.
  */
 export async function bootstrap(
   platform: Platform,
   { givenKey }: { givenKey?: string | undefined } = {},
-): Promise<NewTeam | undefined> {
+): Promise<OwnerKey | undefined> {
   const made = await transact(platform, (platform) => makeFirstTeam(platform, givenKey));
-  if (!made) await fillManagedRegistries(platform);
-  return made;
+  if (made) return made;
+  await fillManagedRegistries(platform);
+  if (await hasKeyMaker(platform)) return undefined;
+  return transact(platform, (platform) => makeAnotherOwner(platform, givenKey));
 }
 
-async function makeFirstTeam(platform: Platform, givenKey: string | undefined): Promise<NewTeam | undefined> {
+async function makeFirstTeam(platform: Platform, givenKey: string | undefined): Promise<OwnerKey | undefined> {
   const team = await platform.db.selectFrom('teams').select('id').limit(1).executeTakeFirst();
   if (team) return undefined;
-  if (givenKey !== undefined && givenKey.length < givenKeyLengthMin) {
-    throw new Failure('invalid', `LADING_BOOTSTRAP_KEY must have at least ${givenKeyLengthMin} characters.`, {
-      about: 'key',
-    });
-  }
-  // `teams:write` stands outside `*`: the owner has both, because nobody else could give it.
+  requireLongEnough(givenKey);
   const secret = givenKey ?? newSecret('key');
-  const made = await insertTeam(platform, { name: 'default', permissions: ['*', 'teams:write'], secret });
+  const made = await insertTeam(platform, { name: 'default', permissions: ownerPermissions, secret });
   if (!made) return undefined;
   const actor = systemActor(made.team.id);
   const target = { kind: 'team', id: made.team.id, name: made.team.slug };
   await recordAudit(platform, actor, { action: 'team.create', target });
-  return made;
+  return { secret, registryName: made.registries[0]?.name, isNewTeam: true };
+}
+
+/** For the oldest team. Locked, so that of two replicas the second finds the key of the first. */
+async function makeAnotherOwner(platform: Platform, givenKey: string | undefined): Promise<OwnerKey | undefined> {
+  const { db } = platform;
+  const team = await db.selectFrom('teams').select('id').orderBy('id').limit(1).executeTakeFirstOrThrow();
+  await lockTeam(platform, team.id);
+  if (await hasKeyMaker(platform)) return undefined;
+  requireLongEnough(givenKey);
+  const secret = givenKey ?? newSecret('key');
+  const key = await insertApiKey(platform, {
+    teamId: team.id,
+    name: 'owner',
+    permissions: ownerPermissions,
+    projectIds: null,
+    secret,
+    expiry: null,
+  });
+  const target = { kind: 'key', id: key.id, name: key.name };
+  const detail = { permissions: ownerPermissions, projectIds: null, reason: 'no API key could make keys' };
+  await recordAudit(platform, systemActor(team.id), { action: 'key.create', target, detail });
+  return { secret, registryName: await findRegistryName(platform, team.id), isNewTeam: false };
+}
+
+async function findRegistryName({ db, config }: Platform, teamId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('registries')
+    .select('name')
+    .where('team_id', '=', teamId)
+    .where('region_id', '=', config.regions[0]?.id ?? '')
+    .where('state', '=', 'active')
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.name;
+}
+
+function requireLongEnough(givenKey: string | undefined): void {
+  if (givenKey === undefined || givenKey.length >= givenKeyLengthMin) return;
+  throw new Failure('invalid', `LADING_BOOTSTRAP_KEY must have at least ${givenKeyLengthMin} characters.`, {
+    about: 'key',
+  });
 }

@@ -60,7 +60,7 @@ export function bindApiKeys(app: NativeApp, platform: Platform): void {
       schema: {
         ...about('API keys', 'revokeApiKey', 'keys:write', 'Revoke an API key, and the access tokens made with it.'),
         params: IdPath,
-        response: { 204: NoContent, ...refusals(404) },
+        response: { 204: NoContent, ...refusals(404, 409) },
       },
     },
     async (request, reply) => {
