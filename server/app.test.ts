@@ -19,6 +19,17 @@ test('a path that is nobody’s is 404, with a sentence', async (t) => {
   }
 });
 
+test('the address alone says to strangers what this is and where to look', async (t) => {
+  const { ask } = await openOci(t);
+  const { status, headers, text } = await ask('GET', '/');
+  assert.deepEqual([status, headers['content-type']], [200, 'text/plain; charset=utf-8']);
+  for (const path of text.match(/\/(?:lading\/v1\/openapi\.json|healthz|readyz)/g) ?? []) {
+    assert.equal((await ask('GET', path)).status, 200, path);
+  }
+  assert.match(text, /openapi\.json[\s\S]*healthz[\s\S]*docs\/api\.md/);
+  assert.equal((await ask('POST', '/')).status, 404);
+});
+
 // These are answered before any surface's own handler: a client must still find the form it knows.
 const early: readonly [string, string][] = [
   ['/v2/%zz', 'application/json'],

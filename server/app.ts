@@ -10,6 +10,7 @@ import {
 import { Failure } from '#core/failure.ts';
 import type { Log, Platform } from '#core/platform.ts';
 import { type ErrorWriter, toFailure } from '#http/errors.ts';
+import { bindFrontPage } from '#http/front-page.ts';
 import { bindHealth, type HealthChecks } from '#http/health.ts';
 import { bindJsonBody } from '#http/json-body.ts';
 import { bindMetrics } from '#http/metrics.ts';
@@ -97,6 +98,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   const ends: RequestEnds = [logRequests(platform.log)];
   bindRequestEnds(app, ends);
   bindJsonBody(app);
+  bindFrontPage(app);
   bindHealth(app, checks);
   bindMetrics(app, platform, { site, token, ends, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
   bindRateLimitHeaders(app, platform);

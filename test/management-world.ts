@@ -42,7 +42,7 @@ export type ManagementWorld = Omit<World, 'mine' | 'theirs' | 'call'> & {
 };
 
 /** Not of a team, or with a protocol and tests of their own. A route that is in no list here is a management route. */
-const others = /^\/(?:healthz|readyz|metrics|v2(?:\/.*)?|token(?:\/jwks\.json)?|lading\/v1\/openapi\.json)$/;
+const others = /^\/(?:|healthz|readyz|metrics|v2(?:\/.*)?|token(?:\/jwks\.json)?|lading\/v1\/openapi\.json)$/;
 
 export async function openManagementWorld(t: Scope): Promise<ManagementWorld> {
   let native: World | undefined;
