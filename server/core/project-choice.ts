@@ -11,12 +11,14 @@ import { findProject, orNone, type Project } from './projects.ts';
 export async function chooseProject(platform: Platform, actor: Actor, ref: string | undefined): Promise<Project> {
   requireApiKey(actor);
   const chosen = ref ?? (await findOldest(platform, actor));
-  const project = chosen === undefined ? undefined : await findProject(platform, actor, chosen);
+  if (chosen === undefined)
+    throw denied('There is no project that this API key could work in. POST /lading/v1/projects makes one.');
+  const project = await findProject(platform, actor, chosen);
   if (project) return project;
-  throw new Failure('denied', 'There is no such project, or it is not one that this API key may work in.', {
-    about: 'project',
-  });
+  throw denied('There is no such project, or it is not one that this API key may work in.');
 }
+
+const denied = (sentence: string) => new Failure('denied', sentence, { about: 'project' });
 
 async function findOldest({ db }: Platform, { teamId, projectIds }: Actor): Promise<string | undefined> {
   let query = db.selectFrom('projects').select('id').where('team_id', '=', teamId).orderBy('id').limit(1);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createConnection } from '#core/connections.ts';
+import { deleteProject } from '#core/project-deletion.ts';
 import { createProject } from '#core/projects.ts';
 import type { Json } from '#test/dialect-client.ts';
 import { openNodion } from '#test/nodion-world.ts';
@@ -223,6 +224,16 @@ test('the project is the one of the header, else the key’s only one, else the 
     assert.equal(await projectOf(team.secret, named), refused, named.slice(0, 40));
   }
   assert.equal(await projectOf(bound.secret, team.projectId), refused);
+});
+
+test('where the team has no project left, that is what a request without one is told', async (t) => {
+  const { call, platform, team } = await openNodion(t);
+  await deleteProject(platform, team.owner, { project: team.projectId });
+  const { status, json } = await call('GET ');
+  assert.equal(status, 403);
+  assert.match(json.error, /^There is no project that this API key could work in\. POST \/lading\/v1\/projects/);
+  const named = await call('GET ', { headers: { 'x-nodion-project': team.projectId } });
+  assert.match(named.json.error, /^There is no such project, or/);
 });
 
 // Without this test a body handed on whole lets its sender choose ids, teams and who may use what.
