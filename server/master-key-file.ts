@@ -56,7 +56,7 @@ export function addNewKey(path: string): readonly string[] {
   if (keys.length > 1) {
     throw new Failure(
       'in_use',
-      `${path} holds ${keys.length} keys already. Finish that rotation first: run lading rotate-master-key and take out the lines of the old keys.`,
+      `${path} holds ${keys.length} keys already. Finish that rotation first: run bin/lading rotate-master-key and take out the lines of the old keys.`,
     );
   }
   const all = [newKey(), ...keys];

@@ -35,7 +35,7 @@ function addKey(config: Config, { json }: RotationFlags): number {
   const [newId, oldId] = addNewKey(path);
   const text = [
     `${path} has a new key, ${newId}; the old one, ${oldId}, still opens what it has sealed.`,
-    'Next: back the file up, restart the server, and run lading rotate-master-key.',
+    'Next: back the file up, restart the server, and run bin/lading rotate-master-key.',
   ];
   console.log(json ? JSON.stringify({ path, newKeyId: newId, oldKeyId: oldId }, null, 2) : text.join('\n'));
   return 0;

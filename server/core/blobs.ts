@@ -81,7 +81,7 @@ export async function openBlob(
   const row = await findLink(platform, repository.id ?? '', blob.digest);
   if (!row) throw blobUnknown(blob.digest);
   const again = row.object_key === blob.objectKey ? undefined : await platform.blobs.read(row.object_key, range);
-  if (!again) throw new Error(`the object ${row.object_key} of ${blob.digest} is missing; run lading verify`);
+  if (!again) throw new Error(`the object ${row.object_key} of ${blob.digest} is missing; run bin/lading verify`);
   return again;
 }
 
