@@ -113,6 +113,11 @@ function testOnServer(): void {
     const part = await fetch(lading.url + path, { headers: { ...headers, range: 'bytes=10-19' } });
     assert.equal(part.status, 206);
     assert.ok(Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(10, 20)));
+    const nothing = await fetch(lading.url + path, {
+      headers: { ...headers, range: `bytes=${MiB}-` },
+      redirect: 'manual',
+    });
+    assert.equal(nothing.status, 416);
     const head = await fetch(lading.url + path, { method: 'HEAD', headers, redirect: 'manual' });
     assert.equal(head.status, 200);
     assert.equal(head.headers.get('content-length'), String(MiB));

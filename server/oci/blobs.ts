@@ -22,7 +22,6 @@ export async function sendBlob(exchange: Exchange, route: BlobRoute) {
   const blob = await getBlob(platform, actor, repository, parseDigest(route.reference), { promise });
   if (matchesEtag(request.headers['if-none-match'], blob.digest)) return describeBlob(reply, blob).code(304).send();
   if (request.method === 'HEAD') return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send();
-  if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
   return sendContent(exchange, repository, blob);
 }
 
@@ -61,6 +60,7 @@ async function sendContent(exchange: Exchange, repository: RepositoryAccess, blo
       about: 'blob',
     });
   }
+  if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
   const open = (range?: ByteRange) => openBlob(platform, repository, blob, range);
   if (asked.kind === 'whole') {
     const content = await open();
