@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Failure } from '#core/failure.ts';
 import type { Secrets } from '#core/platform.ts';
 import type { Config } from './config.ts';
@@ -23,6 +23,15 @@ export function openSecrets(config: SealConfig, dataDir: string): Secrets {
   // Made when there is first something to seal, not before: a start that is refused because its key was lost must not
   // leave a file there that looks like the lost one.
   return newSecrets(readKeyFile(path) ?? [], () => makeKeyFile(path));
+}
+
+/** Which keys `openSecrets` would use and where they stand. Nothing is made or changed. Throws `invalid`. */
+export function findMasterKeys(config: SealConfig, dataDir: string): { ids: readonly string[]; source: string } {
+  const toIds = (keys: readonly SealKey[] = []) => keys.map(({ id }) => id);
+  if (config.masterKeys) return { ids: toIds(config.masterKeys), source: 'LADING_MASTER_KEY' };
+  const source = config.masterKeyFile ?? masterKeyPath(dataDir);
+  const isMissing = config.masterKeyFile === undefined && !existsSync(source);
+  return { ids: isMissing ? [] : toIds(readConfiguredFile(source)), source };
 }
 
 function readConfiguredFile(path: string | undefined): readonly SealKey[] | undefined {

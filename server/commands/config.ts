@@ -1,4 +1,7 @@
-import { type Environment, readConfig, type Setting, settings, textOf } from '#server/config.ts';
+import { resolve } from 'node:path';
+import { Failure } from '#core/failure.ts';
+import { type Config, type Environment, readConfig, type Setting, settings, textOf } from '#server/config.ts';
+import { findMasterKeys } from '#server/seal.ts';
 
 const mask = '********';
 
@@ -7,19 +10,43 @@ export function showConfig(environment: Environment, { json = false, print = con
   const answer = readConfig(environment);
   if ('faults' in answer) return printFaults(answer.faults);
   const rows = Object.values(settings).map((setting) => toRow(environment, setting));
+  const masterKeys = describeMasterKeys(answer.config);
   if (json) {
-    print(JSON.stringify(Object.fromEntries(rows.map(({ name, ...rest }) => [name, rest])), null, 2));
-    return 0;
+    print(
+      JSON.stringify({ ...Object.fromEntries(rows.map(({ name, ...rest }) => [name, rest])), masterKeys }, null, 2),
+    );
+  } else {
+    const width = Math.max(...rows.map((row) => row.name.length));
+    for (const { name, value, source } of rows) print(`${name.padEnd(width)}  ${value ?? '(not set)'}${notes[source]}`);
+    print(`\nMaster keys: ${toSentence(masterKeys)}`);
   }
-  const width = Math.max(...rows.map((row) => row.name.length));
-  for (const { name, value, source } of rows) print(`${name.padEnd(width)}  ${value ?? '(not set)'}${notes[source]}`);
-  return 0;
+  return 'fault' in masterKeys ? 2 : 0;
+}
+
+type MasterKeys = { ids: readonly string[]; source: string } | { fault: string };
+
+function describeMasterKeys(config: Config): MasterKeys {
+  try {
+    return findMasterKeys(config, config.dataDir);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return { fault: error.message };
+  }
+}
+
+function toSentence(keys: MasterKeys): string {
+  if ('fault' in keys) return keys.fault;
+  const { ids, source } = keys;
+  if (ids.length === 0) return `none; ${source} is not there. The first start of a new installation makes it.`;
+  return `${ids.join(', ')}${ids.length > 1 ? ' (the first seals, all open)' : ''}, from ${source}`;
 }
 
 const notes = { environment: '', default: '  (default)', unset: '' } as const;
 
 function toRow(environment: Environment, setting: Setting<unknown>) {
-  const text = textOf(environment, setting);
+  const given = textOf(environment, setting);
+  // Which directory is meant depends on where one stands, and that is what one looks for here.
+  const text = setting === settings.dataDir ? resolve(given) : given;
   const isGiven = Boolean(environment[setting.name]?.trim());
   return {
     name: setting.name,
