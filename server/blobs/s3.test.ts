@@ -264,6 +264,19 @@ function testOnServer(): void {
     assert.deepEqual(await listAll(bucket), empty);
   });
 
+  test('an upload that was completed unheard, and that the store then knows nothing of, is a success', async (t) => {
+    const { proxy, store, bucket } = await openFaulty(t);
+    let completions = 0;
+    proxy.fault = ({ method, url }) => {
+      if (method !== 'POST' || !url?.includes('uploadId=')) return undefined;
+      if (completions++ === 0) return { loseAnswer: true };
+      return { answer: 404, body: '<Error><Code>NoSuchUpload</Code><Message>unknown</Message></Error>' };
+    };
+    const { key } = await writeNew(store, 9 * MiB);
+    assert.equal(completions, 2);
+    assert.deepEqual(await listAll(bucket), { objects: [key], uploads: [] });
+  });
+
   test('a store that does not recover is unavailable, never "not there", and keeps nothing once it is back', async (t) => {
     const { proxy, store, bucket } = await openFaulty(t);
     const { key } = await writeNew(store, 10);
