@@ -42,7 +42,7 @@ async function takeUnused(platform: Platform, given: string | undefined): Promis
   return known ? undefined : given;
 }
 
-/** A key that was rotated or revoked has no reason to stay on the disk. */
+/** A key that was revoked or ran out has no reason to stay on the disk. */
 async function isLiveKey(platform: Platform, path: string): Promise<boolean> {
   const secret = readIfThere(path)?.trim();
   if (secret === undefined) return false;

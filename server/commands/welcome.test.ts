@@ -33,6 +33,14 @@ test('the image is named as clients of the public URL must name it', () => {
   assert.match(text, /^ {2}docker push registry\.example\.com\/default\/alpine:latest$/m);
 });
 
+test('the way to all else is one line', () => {
+  const lines = welcomeText({ ...first, isTerminal: false }).split('\n');
+  assert.equal(
+    lines.filter((line) => line.includes('docs/api.md') && line.includes(`${first.url}/lading/v1`)).length,
+    1,
+  );
+});
+
 test('a path with blanks, quotes and dollars comes out of the shell as it went in', () => {
   const keyFile = `/tmp/it's $HOME "here"/bootstrap-key`;
   const line = welcomeText({ ...first, keyFile, isTerminal: true })

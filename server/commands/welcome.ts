@@ -25,13 +25,15 @@ To push an image that docker has:
   ${password} | docker login ${host} --username owner --password-stdin
   docker tag alpine:latest ${image}
   docker push ${image}
+
+Tokens, projects, credentials of other registries: docs/api.md shows how, at ${url}/lading/v1.
 `;
 }
 
 function describeKey(keyFile: string | undefined, secret: string, isTerminal: boolean): string {
   if (keyFile === undefined) return "The owner's API key is the one of LADING_BOOTSTRAP_KEY.";
-  if (!isTerminal) return `The owner's API key is in ${keyFile}, until it is rotated.`;
-  return `The owner's API key, shown this once; it is also kept in ${keyFile} until it is rotated:\n\n  ${secret}`;
+  if (!isTerminal) return `The owner's API key is in ${keyFile}, until it is revoked.`;
+  return `The owner's API key, shown this once; it is also kept in ${keyFile} until it is revoked:\n\n  ${secret}`;
 }
 
 const quote = (path: string) => (/^[A-Za-z0-9_./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
