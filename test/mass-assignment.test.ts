@@ -22,7 +22,6 @@ test('no field that the platform decides is taken from a body, on any route', as
       host: planted,
     },
     ...{
-      kind_: 'key',
       isManaged: true,
       is_managed: 1,
       is_restricted: 0,
@@ -58,7 +57,6 @@ test('no field that the platform decides is taken from a body, on any route', as
     },
     ...{
       has_admin_role: true,
-      permissions_: ['*'],
       used: 0,
       sizeBytes: 0,
       pushedAt: time,
