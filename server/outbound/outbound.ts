@@ -3,7 +3,8 @@ import type { Outbound, OutboundAnswer, OutboundFault, OutboundRequest } from '#
 import { isFault } from '#core/outbound.ts';
 import { type AllowedUpstream, type Target, targetOf } from './addresses.ts';
 import { toFault } from './faults.ts';
-import { openSocket, type Resolve, resolveAll, type Trace } from './socket.ts';
+import { type Resolve, resolveAll, takingTurns } from './names.ts';
+import { openSocket, type Trace } from './socket.ts';
 
 type OutboundOptions = { allowed: readonly AllowedUpstream[]; resolve?: Resolve };
 
@@ -12,7 +13,7 @@ const answerBytesDefault = 1024 * 1024;
 const redirectsDefault = 3;
 
 /** The guarded way out: see `Outbound`. Every request has a connection of its own, so each is judged anew. */
-export function openOutbound({ allowed, resolve = resolveAll }: OutboundOptions): Outbound {
+export function openOutbound({ allowed, resolve = takingTurns(resolveAll) }: OutboundOptions): Outbound {
   return async (request) => {
     const timeoutMs = request.timeoutMs ?? timeoutMsDefault;
     const deadline = new AbortController();

@@ -1,13 +1,8 @@
-import { lookup } from 'node:dns/promises';
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { OutboundFault, OutboundStep, OutboundTls } from '#core/outbound.ts';
 import { type AllowedUpstream, isAddress, mayReach, type Target } from './addresses.ts';
-
-/** All addresses of a name; throws if it has none. */
-export type Resolve = (hostname: string) => Promise<readonly { address: string; family: number }[]>;
-
-export const resolveAll: Resolve = (hostname) => lookup(hostname, { all: true });
+import type { Resolve } from './names.ts';
 
 export type Guard = { allowed: readonly AllowedUpstream[]; resolve: Resolve };
 
@@ -52,7 +47,7 @@ async function judgedAddresses({ target, guard, trace, signal }: SocketRequest) 
     return refuse(trace, 'address', `${hostname} may not be reached from here. ${allowHint}`);
   }
   trace.step = 'dns';
-  const found = await unless(signal, guard.resolve(hostname)).catch(() => []);
+  const found = await unless(signal, guard.resolve(hostname, signal)).catch(() => []);
   signal.throwIfAborted();
   const allowed = found.filter(({ address }) => mayReach(guard.allowed, target, address));
   if (allowed.length > 0) return allowed;
