@@ -57,7 +57,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     await database.close();
   };
   try {
-    store = await openStore(config);
+    store = await openStore(config, log);
     const platform: Platform = {
       db: database.db,
       scans: database.scans,
@@ -86,9 +86,15 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
 
 type OpenedStore = BlobStore & { close?: () => void };
 
-async function openStore({ dataDir, storage, redirectsToStorage }: Config): Promise<OpenedStore> {
+async function openStore({ dataDir, storage, redirectsToStorage }: Config, log: Log): Promise<OpenedStore> {
   if (!storage) return openDiskStore(join(dataDir, 'objects'));
   // Only where it is wanted: every other start would load a large client for nothing.
   const { openS3Store } = await import('#blobs/s3.ts');
-  return openS3Store(storage, { redirects: redirectsToStorage });
+  const store = openS3Store(storage, { redirects: redirectsToStorage });
+  // Nobody waits for it, and credentials that may not ask are as they should be.
+  store.keepsVersions().then(
+    (keeps) => keeps && log.warn({ bucket: storage.bucket }, 'the bucket keeps old versions: what is removed stays'),
+    () => {},
+  );
+  return store;
 }

@@ -357,6 +357,16 @@ function testOnServer(): void {
     assert.deepEqual(await listAll(bucket), empty);
   });
 
+  test('a bucket that keeps what is removed is known', async (t) => {
+    const { proxy, store } = await openFaulty(t);
+    assert.equal(await store.keepsVersions(), false);
+    const body = '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>';
+    proxy.fault = ({ url }) => (url?.includes('versioning') ? { answer: 200, body } : undefined);
+    assert.equal(await store.keepsVersions(), true);
+    proxy.fault = () => ({ answer: 403, body: '<Error><Code>AccessDenied</Code><Message>no</Message></Error>' });
+    await assert.rejects(store.keepsVersions(), unavailable(/refuses our credentials/));
+  });
+
   test('a client may read the object itself at a signed URL, whole or in part, and only where that is wanted', async (t) => {
     const { store } = await openStore(t, { redirects: true });
     const { key, bytes } = await writeNew(store, 100_000);

@@ -1,4 +1,9 @@
-import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { BlobStore } from '#core/platform.ts';
 import { addressOf, type Bucket, openBucket, placeOf, type S3Location } from './s3-bucket.ts';
@@ -11,7 +16,11 @@ import { writeStream } from './s3-write.ts';
 // An object `ab/ab12…` is `<prefix>/ab/ab12…` in the bucket. Small ones are one request, others a multipart upload: both
 // appear whole or not at all. Nothing here lists objects; unfinished uploads are listed only below the key being removed.
 
-export type S3Store = BlobStore & { close(): void };
+export type S3Store = BlobStore & {
+  /** Whether the bucket keeps what is removed. Throws where we may not know. */
+  keepsVersions(): Promise<boolean>;
+  close(): void;
+};
 
 /** Opens nothing yet: a bucket that is not there, or not ours, is found out by `check`. */
 export function openS3Store(location: S3Location, { redirects = false } = {}): S3Store {
@@ -24,6 +33,7 @@ export function openS3Store(location: S3Location, { redirects = false } = {}): S
     remove: (key) => remove(bucket, key),
     ...(redirects && { redirect: (key: string) => signUrl(bucket, key) }),
     check: newCheck(bucket),
+    keepsVersions: () => keepsVersions(bucket),
     close: () => bucket.client.destroy(),
   };
 }
@@ -43,6 +53,11 @@ function signUrl({ client, ...bucket }: Bucket, key: string): Promise<string> {
     ResponseContentType: 'application/octet-stream',
   });
   return getSignedUrl(client, command, { expiresIn: urlSeconds }).catch(rethrow);
+}
+
+async function keepsVersions({ client, name }: Bucket): Promise<boolean> {
+  const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: name })).catch(rethrow);
+  return Status === 'Enabled';
 }
 
 const checkEveryMs = 30_000;
