@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { findConnectionRow, readProjects } from './connection-rows.ts';
 import { requirePermission } from './permissions.ts';
@@ -43,4 +44,20 @@ export async function listConnectionUses(platform: Platform, actor: Actor, ref: 
       lastUsedAt: use.last_used_at,
     })),
   };
+}
+
+/** Removes up to `limit` of those whose last one was before a time: keys come and go. Answers how many. */
+export async function removeOldUses({ db }: Platform, before: number, limit = 500): Promise<number> {
+  const one = sql<string>`(connection_id, project_id, actor_id)`;
+  const rows = await db
+    .deleteFrom('connection_uses')
+    .where(
+      sql<boolean>`${one} in (select connection_id, project_id, actor_id from connection_uses
+        where last_used_at < ${before} limit ${limit})`,
+    )
+    // Asked again: in between, it may have been used.
+    .where('last_used_at', '<', before)
+    .returning('connection_id')
+    .execute();
+  return rows.length;
 }

@@ -4,6 +4,7 @@ import { seedKey, seedTeam } from '#test/platform.ts';
 import { connectAs, keysOf, loginOf, openPullSecretWorld, ownHost, ownSecretOf } from '#test/pull-secret-world.ts';
 import { findActorBySecret } from './actors.ts';
 import { revokeApiKey } from './api-keys.ts';
+import { removeOldUses } from './connection-uses.ts';
 import { deleteConnection, updateConnection } from './connections.ts';
 import { deleteProject } from './project-deletion.ts';
 import { createProject } from './projects.ts';
@@ -152,6 +153,21 @@ test('each hand-out is in the audit log and counted for its connections, without
   for (const hidden of ['one-password', 'late-password', ownSecretOf(secret), 'ldg_']) {
     assert.ok(!text.includes(hidden), hidden);
   }
+});
+
+test('what was last used before a time is forgotten, in batches, and nothing else', async (t) => {
+  const { platform, team, connect, read } = await openPullSecretWorld(t);
+  for (const name of ['one', 'two', 'three']) await connect({ name });
+  const { actor } = await seedKey(platform, team.teamId);
+  await read('shop', actor);
+  platform.clock.advance(5000);
+  await read();
+  const before = platform.now();
+  assert.deepEqual([await removeOldUses(platform, before, 2), await removeOldUses(platform, before, 2)], [2, 1]);
+  assert.equal(await removeOldUses(platform, before), 0);
+  const uses = await platform.db.selectFrom('connection_uses').select('actor_id').execute();
+  assert.deepEqual(new Set(uses.map((use) => use.actor_id)), new Set([team.owner.id]));
+  assert.equal(uses.length, 3);
 });
 
 test('a thousand connections are handed out together, and of more than that the oldest', async (t) => {

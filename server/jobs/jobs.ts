@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { removeOldAuditEvents } from '#core/audit-events.ts';
 import { supplyNextCluster } from '#core/cluster-supply.ts';
 import { testNextConnection } from '#core/connection-schedule.ts';
+import { removeOldUses } from '#core/connection-uses.ts';
 import { doomLateWriters, removalBatch, removeDoomed, renewWriters } from '#core/objects.ts';
 import { operationHandlers } from '#core/operation-handlers.ts';
 import { removeOldOperations, runNextOperation } from '#core/operation-runs.ts';
@@ -89,6 +90,14 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
       run: async () => {
         const before = platform.now() - auditRetentionDays * dayMs;
         return (await removeOldAuditEvents(platform, before, auditBatch)) >= auditBatch;
+      },
+    },
+    {
+      name: 'remove old uses of connections',
+      everyMs: 60 * 60_000,
+      run: async () => {
+        const before = platform.now() - auditRetentionDays * dayMs;
+        return (await removeOldUses(platform, before, auditBatch)) >= auditBatch;
       },
     },
     {
