@@ -23,7 +23,8 @@ export type JobOptions = {
 /** Starts what goes on in the background. Every replica runs all of it: the rows say who does what. */
 export function startJobs(platform: Platform, options: JobOptions): Schedule {
   const collector = options.gcSchedule === undefined ? [] : [scheduledCollections(platform, options.gcSchedule)];
-  return startSchedule([...janitorOf(platform), ...workersOf(platform, options), ...collector], platform.log);
+  const jobs = [...janitorOf(platform), ...workersOf(platform), ...forgettersOf(platform, options), ...collector];
+  return startSchedule(jobs, platform.log);
 }
 
 // Batches of the janitor: a full one means that there is more.
@@ -47,7 +48,7 @@ function janitorOf(platform: Platform): readonly Job[] {
   ];
 }
 
-const auditBatch = 500;
+const forgetBatch = 500;
 const dayMs = 24 * 60 * 60_000;
 /** Long enough to look back at last quarter's collections; the audit log keeps what was done longer. */
 const operationRetentionDays = 90;
@@ -58,7 +59,7 @@ const clusterWorkers = ['supply clusters', 'supply more clusters', 'supply yet m
 // As many connections are tested at once on schedule; most of the time of a test is waiting.
 const connectionTesters = Array.from({ length: 8 }, (_, i) => `test connections (${i + 1})`);
 
-function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): readonly Job[] {
+function workersOf(platform: Platform): readonly Job[] {
   const workerId = `${hostname()}/${process.pid}`;
   return [
     {
@@ -84,34 +85,33 @@ function workersOf(platform: Platform, { auditRetentionDays }: JobOptions): read
         return false;
       },
     },
+  ];
+}
+
+function forgettersOf(platform: Platform, { auditRetentionDays }: JobOptions): readonly Job[] {
+  type Remove = (platform: Platform, before: number, limit: number) => Promise<number>;
+  const olderThan = (days: number, remove: Remove) => async () =>
+    (await remove(platform, platform.now() - days * dayMs, forgetBatch)) >= forgetBatch;
+  return [
     {
       name: 'remove old audit events',
       everyMs: 10 * 60_000,
-      run: async () => {
-        const before = platform.now() - auditRetentionDays * dayMs;
-        return (await removeOldAuditEvents(platform, before, auditBatch)) >= auditBatch;
-      },
+      run: olderThan(auditRetentionDays, removeOldAuditEvents),
     },
     {
       name: 'remove old uses of connections',
       everyMs: 60 * 60_000,
-      run: async () => {
-        const before = platform.now() - auditRetentionDays * dayMs;
-        return (await removeOldUses(platform, before, auditBatch)) >= auditBatch;
-      },
+      run: olderThan(auditRetentionDays, removeOldUses),
     },
     {
       name: 'remove old operations',
       everyMs: 10 * 60_000,
-      run: async () => {
-        const before = platform.now() - operationRetentionDays * dayMs;
-        return (await removeOldOperations(platform, before, auditBatch)) >= auditBatch;
-      },
+      run: olderThan(operationRetentionDays, removeOldOperations),
     },
     {
       name: 'remove old counts of requests',
       everyMs: 60 * 60_000,
-      run: async () => (await removeOldWindows(platform, auditBatch)) >= auditBatch,
+      run: async () => (await removeOldWindows(platform, forgetBatch)) >= forgetBatch,
     },
   ];
 }
