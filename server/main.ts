@@ -50,12 +50,17 @@ which keys can go. Ended at any moment, the next run does the rest. docs/configu
     flags: {
       'new-key': `only put a new key before the old one into the key file of the data directory. The server must be
 restarted before anything is sealed with it`,
+      'discard-lost': `drop the stored secrets that no configured key opens, when their key is gone for good. Says what
+goes and asks; the server must be stopped`,
+      yes: 'with --discard-lost: do not ask',
       json,
     },
     exits: { 0: 'all is sealed with the first key', 1: 'something is left', 2: 'could not begin, or was cut short' },
     run: async (flags) =>
       (await import('#server/commands/rotate-master-key.ts')).rotateKeys(process.env, {
         newKey: flags.has('new-key'),
+        discardLost: flags.has('discard-lost'),
+        yes: flags.has('yes'),
         json: flags.has('json'),
       }),
   },

@@ -20,7 +20,7 @@ export function readKeyFile(path: string): readonly SealKey[] | undefined {
     if (code === 'ENOENT') return undefined;
     throw new Failure(
       'invalid',
-      `The master key file ${path} cannot be used: ${message.replace(/\.$/, '')}. If it is damaged, put it back from a backup.`,
+      `The master key file ${path} cannot be used: ${message.replace(/\.$/, '')}. If it is damaged, put it back from a backup; docs/configuration.md, "A lost master key", says what to do without one.`,
     );
   }
 }
@@ -51,7 +51,10 @@ export function makeKeyFile(path: string): readonly SealKey[] {
 export function addNewKey(path: string): readonly string[] {
   const keys = readKeyFile(path);
   if (!keys) {
-    throw new Failure('not_found', `There is no master key file ${path}: the first start of the server makes it.`);
+    throw new Failure(
+      'not_found',
+      `There is no master key file ${path}: the first start of the server makes one. If it was lost, put it back from a backup, or see "A lost master key" in docs/configuration.md.`,
+    );
   }
   if (keys.length > 1) {
     throw new Failure(

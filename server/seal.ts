@@ -93,7 +93,7 @@ function open({ id, key }: SealKey, sealed: string, context: string): string {
 function cannotOpen(keyId: string, why: string): Failure {
   return new Failure(
     'unavailable',
-    `A stored secret is sealed with the master key ${JSON.stringify(keyId)}, ${why}. Put the right key into LADING_MASTER_KEY, its file, or master-key in the data directory.`,
+    `A stored secret is sealed with the master key ${JSON.stringify(keyId)}, ${why}. Put the right key into LADING_MASTER_KEY, its file, or master-key in the data directory. If it is lost for good, lading rotate-master-key --discard-lost drops what it sealed.`,
   );
 }
 

@@ -164,3 +164,55 @@ test('configured keys are the operator’s: no new one is made, and nothing is m
   const gone = await run(lading);
   assert.deepEqual([gone.code, /not the data directory of an installation/.test(gone.output)], [2, true], gone.output);
 });
+
+// The newcomer who runs it in another shell was told that nothing was left, and took out the wrong key.
+test('beside a server it is refused where the server seals with another key, or has keys that this shell lacks', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const made = await start(t, dataDir);
+  assert.equal(await made.stop(), 0);
+  const path = join(dataDir, 'master-key');
+  const file = readFileSync(path, 'utf8').trim();
+  const fresh = newKey('k9');
+  const serving = await start(t, dataDir, `${fresh},${file}`);
+  const shell = { ...serving, env: { ...serving.env, LADING_MASTER_KEY: '' } };
+  const plain = await run(shell);
+  assert.equal(plain.code, 2, plain.output);
+  assert.match(
+    plain.output,
+    /^lading: The server that runs here .* has the master keys "k9", .* the same LADING_MASTER_KEY/,
+  );
+  const added = await run(shell, '--new-key');
+  assert.equal(added.code, 2, added.output);
+  assert.match(added.output, /has the master keys "k9", .* not those of .*LADING_MASTER_KEY/);
+  assert.equal(readFileSync(path, 'utf8').trim(), file);
+  const otherOrder = { ...serving, env: { ...serving.env, LADING_MASTER_KEY: `${file},${fresh}` } };
+  const reversed = await run(otherOrder);
+  assert.deepEqual(
+    [reversed.code, /does not seal with .* but with "k9"\. Restart it/.test(reversed.output)],
+    [2, true],
+  );
+  assert.equal((await run(serving)).code, 0);
+});
+
+test('where a key is lost for good, its secrets go once somebody says so, and the server starts', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const lading = await start(t, dataDir);
+  const beside = await run(lading, '--discard-lost', '--yes');
+  assert.deepEqual([beside.code, /in use by another lading serve/.test(beside.output)], [2, true], beside.output);
+  assert.equal(await lading.stop(), 0);
+  const well = await run(lading, '--discard-lost');
+  assert.deepEqual([well.code, /^Nothing is lost/.test(well.output)], [0, true], well.output);
+  await seedConnections(lading, newKey('theirs'), 2);
+  rmSync(join(dataDir, 'master-key'));
+  assert.match(await refusal(lading), /--discard-lost/);
+  const asked = await run(lading, '--discard-lost');
+  assert.equal(asked.code, 2, asked.output);
+  assert.match(asked.output, /^ {2}1 keys that sign access tokens, sealed with/m);
+  assert.match(asked.output, /^ {2}2 secrets of connections, sealed with "theirs"$/m);
+  assert.match(asked.output, /^lading: Nothing was dropped.*--yes/m);
+  assert.match(await refusal(lading), /which is not configured/);
+  const { code, output } = await run(lading, '--discard-lost', '--yes', '--json');
+  assert.equal(code, 0, output);
+  assert.equal(JSON.parse(output).dropped, 3);
+  await start(t, dataDir);
+});

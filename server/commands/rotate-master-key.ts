@@ -3,13 +3,19 @@ import { type Rotation, rotateMasterKey } from '#core/master-key-rotation.ts';
 import { type Config, type Environment, readConfig } from '#server/config.ts';
 import { requireInstallation } from '#server/data-dir.ts';
 import { openLog } from '#server/log.ts';
-import { addNewKey, masterKeyPath } from '#server/master-key-file.ts';
+import { addNewKey, masterKeyPath, readKeyFile } from '#server/master-key-file.ts';
 import { openForInspection } from '#server/open-platform.ts';
 import { openSecrets } from '#server/seal.ts';
-import { findServeHolder } from '#server/serve-lock.ts';
+import { findServeHolder, type Holder } from '#server/serve-lock.ts';
 import { printFaults } from './config.ts';
+import { discardLostSecrets } from './discard-lost.ts';
 
-export type RotationFlags = { newKey?: boolean | undefined; json?: boolean | undefined };
+export type RotationFlags = {
+  newKey?: boolean | undefined;
+  discardLost?: boolean | undefined;
+  yes?: boolean | undefined;
+  json?: boolean | undefined;
+};
 
 /**
  * `lading rotate-master-key`, beside servers at work or without one. Answers 0: everything is sealed with the first key,
@@ -20,6 +26,10 @@ export async function rotateKeys(environment: Environment, flags: RotationFlags)
   if ('faults' in answer) return printFaults(answer.faults);
   const { config } = answer;
   requireInstallation(config);
+  if (flags.newKey && flags.discardLost) {
+    throw new Failure('invalid', '--new-key and --discard-lost are two steps: run the command once for each.');
+  }
+  if (flags.discardLost) return discardLostSecrets(config, flags);
   return flags.newKey ? addKey(config, flags) : reseal(config, flags);
 }
 
@@ -32,6 +42,7 @@ function addKey(config: Config, { json }: RotationFlags): number {
     );
   }
   const path = masterKeyPath(config.dataDir);
+  requireServerReads(config, path);
   const [newId, oldId] = addNewKey(path);
   const text = [
     `${path} has a new key, ${newId}; the old one, ${oldId}, still opens what it has sealed.`,
@@ -59,15 +70,45 @@ async function reseal(config: Config, { json }: RotationFlags): Promise<number> 
   }
 }
 
-/** Else every secret sealed anew would be lost to the server of this data directory until its restart. */
-function requireServerKnows({ dataDir }: Config, [first]: readonly string[]): void {
+/** A key in a file that the server never reads is one that somebody would wait for in vain. */
+function requireServerReads({ dataDir }: Config, path: string): void {
   const holder = findServeHolder(dataDir);
-  if (!holder || first === undefined || holder.masterKeyIds.includes(first)) return;
+  const ids = readKeyFile(path)?.map(({ id }) => id) ?? [];
+  if (!holder || holder.masterKeyIds.every((id) => ids.includes(id))) return;
   throw new Failure(
     'in_use',
-    `The server that runs here (process ${holder.pid}, started ${holder.startedAt}) does not have the master key ${JSON.stringify(first)} and could not open what is sealed with it. Restart it with that key, then run this again.`,
+    `${describeServer(holder)} has the master keys ${quoted(holder.masterKeyIds)}, which are not those of ${path}. Where it is configured with LADING_MASTER_KEY or LADING_MASTER_KEY_FILE, put a new key first there.`,
   );
 }
+
+/** Else what is sealed anew could be lost to the server of this data directory, or what it seals be left over. */
+function requireServerKnows({ dataDir }: Config, ids: readonly string[]): void {
+  const holder = findServeHolder(dataDir);
+  const [first] = ids;
+  if (!holder || holder.masterKeyIds[0] === first) return;
+  const known = holder.masterKeyIds;
+  const [seals] = known;
+  if (seals === undefined) {
+    throw new Failure('in_use', `${describeServer(holder)} is still starting. Run this again in a moment.`);
+  }
+  if (first === undefined || !known.every((id) => ids.includes(id))) {
+    throw new Failure(
+      'in_use',
+      `${describeServer(holder)} has the master keys ${quoted(known)}, and this command ${ids.length === 0 ? 'none' : quoted(ids)}. Run it with the same LADING_MASTER_KEY or LADING_MASTER_KEY_FILE as the server.`,
+    );
+  }
+  const how = known.includes(first)
+    ? `does not seal with the master key ${JSON.stringify(first)} yet, but with ${JSON.stringify(seals)}`
+    : `does not have the master key ${JSON.stringify(first)} and could not open what is sealed with it`;
+  throw new Failure(
+    'in_use',
+    `${describeServer(holder)} ${how}. Restart it with that key as the first, then run this again.`,
+  );
+}
+
+const describeServer = ({ pid, startedAt }: Holder) =>
+  `The server that runs here (process ${pid}, started ${startedAt})`;
+const quoted = (ids: readonly string[]) => ids.map((id) => JSON.stringify(id)).join(', ');
 
 const linesEvery = 1000;
 
@@ -102,7 +143,9 @@ function toSummary({ keyId, found, resealed, unreadable, left }: Rotation, remov
   if (left > unreadable.length) {
     lines.push('A server still seals with another key: restart all with the new key first, then run this again.');
   } else if (left > 0) {
-    lines.push('Keep the old keys, give those clusters and connections their credentials again, then run this again.');
+    lines.push(
+      'Keep the old keys, give those clusters and connections their credentials again, then run this again; --discard-lost drops what is damaged.',
+    );
   } else if (removable.length > 0) {
     lines.push(
       `Next: once every server runs with ${keyId} as its first key, take out ${removable.join(' and ')}. Keep them with the backups that were made before now.`,

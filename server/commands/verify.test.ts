@@ -55,3 +55,19 @@ test('verify ends with 2 where there is nothing to look at, and makes nothing', 
   assert.deepEqual(readdirSync(dataDir), []);
   assert.equal((await run(on(join(dataDir, 'missing')))).code, 2);
 });
+
+// A backup without its key would else be found out by the start that is refused.
+test('verify finds secrets that the configured keys do not open', async (t) => {
+  const dataDir = makeTestDirectory(t);
+  const lading = await startLading({ dataDir });
+  t.after(() => lading.kill9());
+  assert.equal(await lading.stop(), 0);
+  rmSync(join(dataDir, 'master-key'));
+  const { code, output } = await run(lading.env);
+  assert.equal(code, 1, output);
+  assert.match(
+    output,
+    /^secrets lost +1 keys that sign access tokens .* sealed with "[0-9a-f]{12}", which is not configured$/m,
+  );
+  assert.match(output, /A lost master key/);
+});

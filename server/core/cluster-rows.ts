@@ -36,10 +36,21 @@ export function toCluster(row: Selectable<ClusterRow>): Cluster {
 export const sealCredentials = ({ secrets }: Platform, id: string, credentials: ClusterCredentials): string =>
   secrets.seal(JSON.stringify(credentials), sealContext(sealedIn.clusters, id));
 
-const openCredentials = ({ secrets }: Platform, row: Selectable<ClusterRow>): ClusterCredentials =>
-  JSON.parse(secrets.open(row.sealed_credentials, sealContext(sealedIn.clusters, row.id)));
+function openCredentials({ secrets }: Platform, row: Selectable<ClusterRow>): ClusterCredentials {
+  if (hasLostCredentials(row)) throw credentialsLost(row.name);
+  return JSON.parse(secrets.open(row.sealed_credentials, sealContext(sealedIn.clusters, row.id)));
+}
 
-/** What a worker or a test needs to reach the cluster. */
+/** Dropped because their master key is gone: see `lost-secrets.ts`. */
+export const hasLostCredentials = ({ sealed_credentials }: Selectable<ClusterRow>): boolean =>
+  sealed_credentials === '';
+
+const credentialsLost = (name: string): Failure =>
+  new Failure('conflict', `The credentials of cluster ${name} were lost with a master key. Give them again.`, {
+    about: 'cluster',
+  });
+
+/** What a worker or a test needs to reach the cluster. Throws `conflict` where the credentials were lost. */
 export function toAccess(platform: Platform, row: Selectable<ClusterRow>): ClusterAccess {
   return { server: row.server, caPem: row.ca_pem, credentials: openCredentials(platform, row) };
 }

@@ -14,7 +14,7 @@ import type { ClusterAccess } from './cluster-credentials.ts';
 import { removeEmptyCluster } from './cluster-disconnection.ts';
 import { isSamePlace, type Place, toWanted } from './cluster-places.ts';
 import { inEach } from './cluster-rounds.ts';
-import { toAccess, toTarget } from './cluster-rows.ts';
+import { hasLostCredentials, toAccess, toTarget } from './cluster-rows.ts';
 import { applySecret, toSecretContent, withdrawSecret } from './cluster-secrets.ts';
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
@@ -56,6 +56,10 @@ async function supply(platform: Platform, claimed: ClaimedIntegration): Promise<
     .selectAll()
     .where('id', '=', claimed.cluster_id)
     .executeTakeFirstOrThrow();
+  // Nobody can give them again, so what is there stays there.
+  if (hasLostCredentials(cluster) && cluster.state === 'deleting') {
+    return finish(platform, claimed, cluster, JSON.parse(claimed.places));
+  }
   const work: Work = { claimed, cluster, access: toAccess(platform, cluster) };
   const registry = claimed.state === 'connected' ? await findRegistry(platform, claimed.registry_id) : undefined;
   if (!registry) return withdraw(platform, work);
@@ -170,7 +174,17 @@ async function withdraw(platform: Platform, { claimed, cluster, access }: Work):
     await releaseClaim(platform, claimed, { error, dueAt: platform.now(), places: failed });
     return;
   }
-  if (isGivenUp) noteLeftBehind(platform, cluster, failed);
+  await finish(platform, claimed, cluster, failed);
+}
+
+/** The integration is over. `leftBehind`: where Secrets could not be taken back. */
+async function finish(
+  platform: Platform,
+  claimed: ClaimedIntegration,
+  cluster: Selectable<ClusterRow>,
+  leftBehind: readonly Place[],
+): Promise<void> {
+  if (leftBehind.length > 0) noteLeftBehind(platform, cluster, leftBehind);
   await transact(platform, async (platform) => {
     const { db } = platform;
     // Its cluster first, as everywhere: who deletes the cluster and who removes the last integration meet here.
@@ -179,7 +193,7 @@ async function withdraw(platform: Platform, { claimed, cluster, access }: Work):
     await endPullTokens(platform, claimed.team_id, [claimed.token_id, claimed.previous_token_id]);
     await db.deleteFrom('cluster_integrations').where('id', '=', claimed.id).execute();
     await removeEmptyCluster(platform, cluster.id);
-    const detail = { registryId: claimed.registry_id, leftBehind: failed };
+    const detail = { registryId: claimed.registry_id, leftBehind };
     const target = toTarget(cluster);
     await recordAudit(platform, systemActor(claimed.team_id), { action: 'cluster.withdrawn', target, detail });
   });

@@ -6,7 +6,7 @@ import type { SealKey } from '#server/config-values.ts';
 import { secretsOf } from '#server/seal.ts';
 import type { Scope } from '#test/database.ts';
 import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
-import { seedSealedConnections } from '#test/sealed-connections.ts';
+import { seedEachSealedColumn, seedSealedConnections } from '#test/sealed-connections.ts';
 import { rotateMasterKey } from './master-key-rotation.ts';
 import type { Platform } from './platform.ts';
 import { nameOf, type SealedColumn, sealContext, sealedColumns, sealedIn } from './sealed-columns.ts';
@@ -29,40 +29,7 @@ type World = Awaited<ReturnType<typeof open>>;
 const seedConnections = ({ platform, team }: World, count: number, secrets = platform.secrets) =>
   seedSealedConnections(platform.db, team.teamId, secrets, count);
 
-/** A row for each sealed column, whatever else its table wants; the text under its seal is the column's name. */
-async function seedEachColumn(world: World): Promise<void> {
-  const { platform, team } = world;
-  const { db, secrets } = platform;
-  const [id = ''] = await seedConnections(world, 1);
-  const sealed = (column: SealedColumn, key: string) => secrets.seal(nameOf(column), sealContext(column, key));
-  const times = { created_at: 0, updated_at: 0 };
-  await db
-    .updateTable('connections')
-    .set({ sealed_secret: sealed(sealedIn.connections, id), sealed_replacement: sealed(sealedIn.replacements, id) })
-    .execute();
-  const sealed_private_jwk = sealed(sealedIn.signingKeys, 'kid');
-  await db
-    .insertInto('signing_keys')
-    .values({ id: 'kid', public_jwk: '{}', sealed_private_jwk, created_at: 0 })
-    .execute();
-  const cluster = { id, team_id: team.teamId, name: 'c', pool: '', server: 'https://c.test', ca_pem: null, ...times };
-  const sealed_credentials = sealed(sealedIn.clusters, id);
-  await db
-    .insertInto('clusters')
-    .values({ ...cluster, sealed_credentials, state: 'active' })
-    .execute();
-  await db
-    .insertInto('cluster_integrations')
-    .values({
-      ...{ id, team_id: team.teamId, cluster_id: id, registry_id: team.registryId, namespaces: '[]', secret_name: 's' },
-      ...{ state: 'connected', version: 1, supplied_version: 0, places: '[]', due_at: 0, attempts: 0, ...times },
-      sealed_token: sealed(sealedIn.integrations, id),
-    })
-    .execute();
-  const sealed_token = sealed(sealedIn.pullTokens, team.projectId);
-  const pullToken = { project_id: team.projectId, token_id: id, renew_at: 0, expires_at: 0, sealed_token };
-  await db.insertInto('project_pull_tokens').values(pullToken).execute();
-}
+const seedEachColumn = ({ platform, team }: World) => seedEachSealedColumn(platform, team);
 
 async function openAll({ db, secrets }: Platform, column: SealedColumn): Promise<string[]> {
   const { rows } = await sql<{ key: string; sealed: string | null }>`select ${sql.ref(column.key)} as key,

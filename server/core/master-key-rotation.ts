@@ -28,8 +28,12 @@ const passesMax = 3;
  */
 export async function rotateMasterKey(platform: Platform, report: Report): Promise<Rotation> {
   const [keyId] = platform.secrets.keyIds();
-  if (keyId === undefined)
-    throw new Failure('unavailable', 'There is no master key that anything could be sealed with.');
+  if (keyId === undefined) {
+    throw new Failure(
+      'unavailable',
+      'There is no master key that anything could be sealed with. If it was lost, put it back from a backup; if it is lost for good, lading rotate-master-key --discard-lost drops what it sealed.',
+    );
+  }
   await requireMasterKeys(platform);
   const found = await countLeft(platform);
   let state: Rotation = { keyId, found, resealed: 0, unreadable: [], left: found };

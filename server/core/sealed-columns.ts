@@ -9,15 +9,53 @@ export type SealedColumn = {
   key: string;
   column: string;
   suffix: string;
+  /** What its values are, for people. */
+  title: string;
 };
 
 export const sealedIn = {
-  signingKeys: { table: 'signing_keys', key: 'id', column: 'sealed_private_jwk', suffix: '' },
-  clusters: { table: 'clusters', key: 'id', column: 'sealed_credentials', suffix: '' },
-  integrations: { table: 'cluster_integrations', key: 'id', column: 'sealed_token', suffix: '' },
-  connections: { table: 'connections', key: 'id', column: 'sealed_secret', suffix: '' },
-  replacements: { table: 'connections', key: 'id', column: 'sealed_replacement', suffix: '/replacement' },
-  pullTokens: { table: 'project_pull_tokens', key: 'project_id', column: 'sealed_token', suffix: '' },
+  signingKeys: {
+    table: 'signing_keys',
+    key: 'id',
+    column: 'sealed_private_jwk',
+    suffix: '',
+    title: 'keys that sign access tokens',
+  },
+  clusters: {
+    table: 'clusters',
+    key: 'id',
+    column: 'sealed_credentials',
+    suffix: '',
+    title: 'credentials of clusters',
+  },
+  integrations: {
+    table: 'cluster_integrations',
+    key: 'id',
+    column: 'sealed_token',
+    suffix: '',
+    title: 'tokens for clusters',
+  },
+  connections: {
+    table: 'connections',
+    key: 'id',
+    column: 'sealed_secret',
+    suffix: '',
+    title: 'secrets of connections',
+  },
+  replacements: {
+    table: 'connections',
+    key: 'id',
+    column: 'sealed_replacement',
+    suffix: '/replacement',
+    title: 'secrets that wait to replace one of a connection',
+  },
+  pullTokens: {
+    table: 'project_pull_tokens',
+    key: 'project_id',
+    column: 'sealed_token',
+    suffix: '',
+    title: 'pull tokens of projects',
+  },
 } as const satisfies Readonly<Record<string, SealedColumn>>;
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(sealedIn);

@@ -11,14 +11,26 @@ const sealedWith = ({ secrets }: Platform, { column }: SealedColumn, keyId: stri
   return sql<boolean>`substr(${sql.ref(column)}, 1, ${sql.lit(prefix.length)}) = ${prefix}`;
 };
 
+/** An empty one was lost with its key and dropped. */
+const isSealed = ({ column }: SealedColumn) =>
+  sql<boolean>`(${sql.ref(column)} is not null and ${sql.ref(column)} <> '')`;
+
+/** Of the key that sealed it; `` for what is no sealed value. */
+export const keyIdOf = (sealed: string): string => sealed.split('.')[1] ?? '';
+
 type Choice = { where: RawBuilder<boolean>; after?: string; limit: number };
 
 async function selectRows({ db }: Platform, column: SealedColumn, choice: Choice): Promise<SealedRow[]> {
   const { where, after = '', limit } = choice;
   const [key, sealed] = [sql.ref(column.key), sql.ref(column.column)];
   const { rows } = await sql<SealedRow>`select ${key} as key, ${sealed} as sealed from ${sql.table(column.table)}
-    where ${sealed} is not null and ${key} > ${after} and ${where} order by ${key} limit ${limit}`.execute(db);
+    where ${isSealed(column)} and ${key} > ${after} and ${where} order by ${key} limit ${limit}`.execute(db);
   return rows;
+}
+
+/** In the order of their keys. */
+export function listSealed(platform: Platform, column: SealedColumn, after: string, limit: number) {
+  return selectRows(platform, column, { where: sql<boolean>`1 = 1`, after, limit });
 }
 
 /** Those that are not sealed with the first key, in the order of their keys. */
@@ -28,7 +40,7 @@ export function listOutdated(platform: Platform, column: SealedColumn, after: st
 
 export async function countOutdated(platform: Platform, column: SealedColumn): Promise<number> {
   const { rows } = await sql<{ n: number }>`select count(*) as n from ${sql.table(column.table)}
-    where ${sql.ref(column.column)} is not null and ${outdated(platform, column)}`.execute(platform.db);
+    where ${isSealed(column)} and ${outdated(platform, column)}`.execute(platform.db);
   return Number(rows[0]?.n ?? 0);
 }
 

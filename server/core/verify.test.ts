@@ -64,7 +64,15 @@ test('an installation at work is well, and everything in it is looked at', async
   const { findings, checked } = await run({ deep: true });
   assert.deepEqual(findings, []);
   const bytesRead = layer.length + config.length + manifest.length;
-  assert.deepEqual(checked, { objects: 3, blobs: 2, manifests: 1, repositories: 1, registries: 1, bytesRead });
+  assert.deepEqual(checked, {
+    objects: 3,
+    blobs: 2,
+    manifests: 1,
+    repositories: 1,
+    registries: 1,
+    secrets: 0,
+    bytesRead,
+  });
 });
 
 test('an object that is gone is found, and with a repair its digest can be pushed again', async (t) => {

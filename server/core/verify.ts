@@ -1,6 +1,7 @@
 // Whether what the rows say is true: each object is there with its size (and, deep, with its digest), each counter is the
 // count of what it counts. Runs beside a server at work, so nothing is judged by two statements: every comparison is one
-// snapshot, and what looks wrong outside the database is read again before it is reported.
+// snapshot, and what looks wrong outside the database is read again before it is reported. Also whether the configured
+// master keys open the stored secrets.
 //
 // A repair corrects counters, marks blobs whose bytes are gone or damaged as lost (the next push of the digest replaces
 // them) and finishes removals that are due. It never deletes what a row still needs.
@@ -10,6 +11,7 @@ import { removeDoomed } from './objects.ts';
 import type { Platform } from './platform.ts';
 import { verifyBlobs, verifyManifests } from './verify-counters.ts';
 import { verifyObjects } from './verify-objects.ts';
+import { verifySecrets } from './verify-secrets.ts';
 import { verifyRegistries, verifyRepositories } from './verify-totals.ts';
 
 export type FindingKind =
@@ -31,7 +33,8 @@ export type FindingKind =
   | 'registry size'
   | 'registry reserved'
   | 'registry repositories'
-  | 'removals overdue';
+  | 'removals overdue'
+  | 'secrets lost';
 
 export type Finding = {
   kind: FindingKind;
@@ -51,10 +54,21 @@ export type Verification = {
   report: (finding: Finding) => void;
 };
 
-export type Checked = Record<'objects' | 'blobs' | 'manifests' | 'repositories' | 'registries' | 'bytesRead', number>;
+export type Checked = Record<
+  'objects' | 'blobs' | 'manifests' | 'repositories' | 'registries' | 'secrets' | 'bytesRead',
+  number
+>;
 
 export async function verify(verification: Verification): Promise<Checked> {
-  const checked: Checked = { objects: 0, blobs: 0, manifests: 0, repositories: 0, registries: 0, bytesRead: 0 };
+  const checked: Checked = {
+    objects: 0,
+    blobs: 0,
+    manifests: 0,
+    repositories: 0,
+    registries: 0,
+    secrets: 0,
+    bytesRead: 0,
+  };
   // Blobs first: what is known to be lost is said once, and what is found lost after it likewise.
   await verifyBlobs(verification, checked);
   await verifyObjects(verification, checked);
@@ -62,6 +76,7 @@ export async function verify(verification: Verification): Promise<Checked> {
   await verifyRepositories(verification, checked);
   await verifyRegistries(verification, checked);
   await verifyRemovals(verification);
+  await verifySecrets(verification, checked);
   return checked;
 }
 

@@ -128,7 +128,7 @@ function bindTest(app: NativeApp, platform: Platform): void {
         ),
         params: ClusterPath,
         body: refer(TestCluster),
-        response: { 200: refer(ClusterTest), ...refusals(404) },
+        response: { 200: refer(ClusterTest), ...refusals(404, 409) },
       },
     },
     async (request) => {
