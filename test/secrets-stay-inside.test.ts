@@ -24,6 +24,7 @@ const [registryHost, ecrHost, ecrApi] = [
 ];
 
 const pullSecret = '/lading/v1/projects/default/pull-secret';
+const alwaysPulled = ['an ECR token', 'a key file', 'an entry of auths', 'the pull token'];
 
 test('a planted secret is found in every form in which it could come out', () => {
   const mark = newMark();
@@ -43,6 +44,7 @@ test('no secret comes out of the platform but through its doors', async (t) => {
   const world = await openLeakWorld(t);
   await keepAndUseConnections(world);
   await useEcr(world);
+  await useTokensForBoth(world);
   await failAtEveryStep(world);
   await refuseWhatHasSecrets(world);
   await useHostedSecrets(world);
@@ -149,12 +151,45 @@ async function useEcr({ internet, done, noteMade, platform }: LeakWorld): Promis
   const opening = { username: account.accessKeyId, password: secretAccessKey };
   await done('POST /lading/v1/connections', { name: 'ecr', provider: 'ecr', url: ecrHost, ...opening });
   assert.equal((await done('POST /lading/v1/connections/ecr/test')).passed, true);
-  const shows = ['an ECR token', 'a key file', 'an entry of auths', 'the pull token'];
-  await done(`GET ${pullSecret}`, undefined, { shows });
+  await done(`GET ${pullSecret}`, undefined, { shows: alwaysPulled });
   account.secretAccessKey = newMark();
   assert.equal((await done('POST /lading/v1/connections/ecr/test')).failedStep, 'token');
   amazon.before = () => ({ status: 400, body: JSON.stringify({ __type: secretAccessKey, message: secretAccessKey }) });
   await done('POST /lading/v1/connections/ecr/test');
+}
+
+/** DigitalOcean makes tokens that are user name and password alike, and a user name is shown. */
+async function useTokensForBoth({ internet, done, noteMade }: LeakWorld): Promise<void> {
+  const token = noteMade('a token for both', newMark());
+  const shows = ['a token for both'];
+  const registry = await internet.serve('registry.digitalocean.com');
+  registry.users = new Map([[token, token]]);
+  const login = { username: token, password: token };
+  const one = await done('POST /v1/container-registries', {
+    name: 'both',
+    kind: 'digitalocean',
+    url: 'registry.digitalocean.com',
+    ...login,
+  });
+  assert.equal(one.username, '');
+  assert.equal((await done('GET /v1/container-registries/both/test-connection')).success, true);
+  const revealed = await done('POST /lading/v1/connections/both/reveal', undefined, { shows });
+  assert.deepEqual([revealed.username, revealed.password], [token, token]);
+  await done('PUT /lading/v1/connections/both/replacement', login);
+  await done('GET /v1/integrations/registries/both', undefined, { shows });
+  const { config } = await done(`GET ${pullSecret}`, undefined, { shows: [...alwaysPulled, ...shows] });
+  assert.equal(config.auths['registry.digitalocean.com'].username, token);
+  await done('DELETE /v1/container-registries/both');
+  const auths = { 'registry.digitalocean.com': { auth: Buffer.from(`${token}:${token}`).toString('base64') } };
+  await done('POST /v1/integrations/registries', { name: 'both too', provider: 'custom', auths });
+  await done('POST /v1/container_registries', {
+    name: 'three',
+    registry_type: 'custom',
+    hostname: 'a.example.com',
+    ...login,
+  });
+  await done('POST /lading/v1/connections', { name: 'four', provider: 'oci', url: 'b.example.com', ...login });
+  await done('PATCH /lading/v1/connections/four', login);
 }
 
 /** Registries that do what they should not, and say what they were told in everything that they answer. */

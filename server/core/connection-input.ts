@@ -133,7 +133,7 @@ function requireNewUsername(provider: Provider, current: Row, username: string):
   if (username === '' || current.username === '') {
     refuseConnection('username', 'cannot be taken away or added alone: give a password too, an empty one for none');
   }
-  const checked: ParsedSecret = parseSecret(provider, { username, password: 'stored' });
+  const checked: ParsedSecret = parseSecret(provider, { username, password: `not ${username}` });
   if (checked.username !== username) throw new Error('A user name has changed by being checked.');
 }
 

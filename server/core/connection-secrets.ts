@@ -52,8 +52,13 @@ function parsePassword(provider: Provider, credentials: HostCredentials): Parsed
   if (rules.secret === 'aws') requireAccessKey(credentials);
   if (username === '_json_key') return parseKeyFile(provider, username, password);
   if (/[\n\r\t]/.test(password)) refuseConnection('password', 'must be one line');
-  return { username, secret: { kind: 'password', password } };
+  return isSecretItself(credentials)
+    ? { username: '', secret: { kind: 'password', password, username } }
+    : { username, secret: { kind: 'password', password } };
 }
+
+/** DigitalOcean makes tokens that are user name and password alike. User names are shown and kept in the open: not these. */
+const isSecretItself = ({ username, password }: HostCredentials): boolean => username === password;
 
 /** Basic authentication ends the user name at the first colon. */
 function requireNoColon(field: string, username: string): void {
@@ -123,7 +128,8 @@ function parseAuths(provider: Provider, given: unknown): ParsedSecret {
   );
   if (length > authsLengthMax) refuseConnection('auths', 'must be at most 32 KiB of user names and passwords together');
   const [first] = Object.values(auths);
-  return { username: entries.length === 1 ? (first?.username ?? '') : '', secret: { kind: 'auths', auths } };
+  const isShown = first && entries.length === 1 && !isSecretItself(first);
+  return { username: isShown ? first.username : '', secret: { kind: 'auths', auths } };
 }
 
 function parseKey(provider: Provider, key: string): string {

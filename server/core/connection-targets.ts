@@ -21,5 +21,6 @@ export function toUpstreamTargets(row: Row, { username, secret }: Opening): Upst
 
 function toCredentials({ username, secret }: Opening): HostCredentials | null {
   if (secret === null || secret.kind === 'auths') return null;
-  return { username, password: secret.kind === 'key_file' ? secret.keyFile : secret.password };
+  if (secret.kind === 'key_file') return { username, password: secret.keyFile };
+  return { username: secret.username ?? username, password: secret.password };
 }

@@ -168,6 +168,7 @@ export async function revealConnection(platform: Platform, actor: Actor, ref: st
     const projects = await readProjects(platform, [row.id]);
     const secret = openSecret(platform, row);
     await recordAudit(platform, actor, { action: 'connection.reveal', target: toTarget(row) });
-    return { connection: toSeen(actor, row, projects.get(row.id)), username: row.username, secret };
+    const username = (secret?.kind === 'password' && secret.username) || row.username;
+    return { connection: toSeen(actor, row, projects.get(row.id)), username, secret };
   });
 }

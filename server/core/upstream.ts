@@ -2,7 +2,8 @@ import type { Provider } from './providers.ts';
 
 /** What opens a registry: a password, a service account's key file (its JSON text), or the `auths` of a Docker config. */
 export type ConnectionSecret =
-  | { kind: 'password'; password: string }
+  /** `username`: only where that is a secret itself, and shown nowhere. */
+  | { kind: 'password'; password: string; username?: string }
   | { kind: 'key_file'; keyFile: string }
   | { kind: 'auths'; auths: Readonly<Record<string, HostCredentials>> };
 
