@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { type Containerd, startContainerd } from '../servers/containerd.ts';
 import { type DockerRegistries, startDockerRegistries } from '../servers/docker-registry.ts';
 import { type Dockerd, startDockerd } from '../servers/dockerd.ts';
+import { writeContainersHome } from './containers-home.ts';
 import { type Image, makeImage, writeLayout } from './image.ts';
 import { ask, useLading } from './suite.ts';
 
@@ -251,37 +252,16 @@ test('the examples of docs/pull-secrets.md work when pasted one after the other'
   assert.deepEqual([manifest.kind, manifest.metadata.namespace], ['Secret', 'apps']);
 });
 
-/** What the page does not say: that the servers here speak plain http, and where this machine may keep what is pulled. */
+/** What the page does not say: where this machine may keep what is pulled. */
 async function writeSettings(directory: string): Promise<Record<string, string>> {
-  const write = async (name: string, lines: string[]) => {
-    await writeFile(join(directory, name), `${lines.join('\n')}\n`);
-    return join(directory, name);
-  };
   const path = (name: string) => JSON.stringify(join(directory, name));
-  await mkdir(join(directory, '.config/containers'), { recursive: true });
-  await write('.config/containers/registries.conf', [
-    '[[registry]]',
-    `location = ${JSON.stringify(suite.lading.host)}`,
-    'insecure = true',
-  ]);
-  return {
-    HOME: directory,
-    CONTAINERS_STORAGE_CONF: await write('storage.conf', [
-      '[storage]',
-      'driver = "vfs"',
-      `graphroot = ${path('storage')}`,
-      `runroot = ${path('storage-run')}`,
-    ]),
-    CONTAINERS_CONF: await write('containers.conf', [
-      '[engine]',
-      'cgroup_manager = "cgroupfs"',
-      'events_logger = "none"',
-    ]),
-    NERDCTL_TOML: await write('nerdctl.toml', [
-      `address = ${JSON.stringify(containerd.address)}`,
-      `data_root = ${path('nerdctl')}`,
-      `cni_netconfpath = ${path('cni')}`,
-      'snapshotter = "native"',
-    ]),
-  };
+  const lines = [
+    `address = ${JSON.stringify(containerd.address)}`,
+    `data_root = ${path('nerdctl')}`,
+    `cni_netconfpath = ${path('cni')}`,
+    'snapshotter = "native"',
+  ];
+  const nerdctl = join(directory, 'nerdctl.toml');
+  await writeFile(nerdctl, `${lines.join('\n')}\n`);
+  return { ...(await writeContainersHome(directory)), NERDCTL_TOML: nerdctl };
 }
