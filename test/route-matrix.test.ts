@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newSecret } from '#core/ids.ts';
-import type { DialectAnswer } from './dialect-client.ts';
+import { buildApp } from '#server/app.ts';
+import { callerOf, type DialectAnswer } from './dialect-client.ts';
 import {
   assertRefused,
   bodyFor,
@@ -216,5 +217,25 @@ test('no answer lets a page of another site read it, keeps anything in a browser
     assert.deepEqual(named, [], what);
     if (answer.text !== '') assert.match(answer.headers['content-type'] ?? '', /^application\/(?:\w+\+)?json/, what);
     assert.equal(answer.headers['cache-control'], 'no-store', what);
+  }
+});
+
+test('a key that has used up its requests is refused by every route', async (t) => {
+  const world = await openManagementWorld(t);
+  const { routes, mine, platform } = world;
+  platform.config = { ...platform.config, requestsPerHour: 1 };
+  const app = await buildApp(platform);
+  t.after(() => app.close());
+  const call = callerOf(app, (await seedKey(platform, mine.team)).secret, '');
+  assert.equal((await call('GET /v1/login')).status, 200);
+  for (const route of routes) {
+    const answer = await call(requestOf(route, valuesOf(route, mine)), { body: bodyFor(world, route, mine) });
+    const what = `${route.method} ${route.url}`;
+    assert.deepEqual(
+      [answer.status, Number(answer.headers['retry-after']) > 0],
+      [429, true],
+      `${what}: ${answer.text}`,
+    );
+    if (route.method !== 'HEAD') assertRefused(answer, route.url, what);
   }
 });
