@@ -150,7 +150,7 @@ export const settings = {
     'LADING_UPSTREAM_ALLOW',
     '',
     parseUpstreamAllow,
-    'Servers that may be asked although their addresses are not public: CIDR ranges, hosts or `host:port`, divided by commas. Only to these is `http://` spoken.',
+    'Servers that may be asked although their addresses are not public: CIDR ranges, hosts or `host:port`, divided by commas. Only to these is `http://` spoken, and to a host by its name only where that name is listed, whatever range its addresses are in.',
   ),
   connectionCheckIntervalMs: defaulted(
     'LADING_CONNECTION_CHECK_INTERVAL',

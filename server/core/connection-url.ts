@@ -48,5 +48,8 @@ function requireHostOf(provider: Provider, host: string, field: string): void {
 function requirePlainHttp({ config }: Platform, host: string, field: string): void {
   const { hostname, port } = new URL(`http://${host}`);
   if (config.allowsPlainHttp(hostname.replace(/^\[|\]$/g, ''), port === '' ? 80 : Number(port))) return;
-  refuseConnection(field, 'must be https://: http:// is for hosts in LADING_UPSTREAM_ALLOW alone');
+  refuseConnection(
+    field,
+    'must be https://: http:// is for hosts that an operator has listed in LADING_UPSTREAM_ALLOW by this very name, or name:port; a range there is for addresses alone',
+  );
 }

@@ -13,6 +13,10 @@ export function targetOf(url: URL): Target {
   return { hostname, port: url.port === '' ? (isTls ? 443 : 80) : Number(url.port), isTls };
 }
 
+/** For people: `name:port`. */
+export const toText = ({ hostname, port }: Target): string =>
+  hostname.includes(':') ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+
 export const isAddress = (hostname: string): boolean => isIP(hostname) !== 0;
 
 /** Whether this address of the target may be connected to. Without TLS only what the operator allowed. */

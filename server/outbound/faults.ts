@@ -1,5 +1,5 @@
 import type { OutboundFault } from '#core/outbound.ts';
-import type { Target } from './addresses.ts';
+import { type Target, toText } from './addresses.ts';
 import type { Trace } from './socket.ts';
 
 type Ending = { target: Target; trace: Trace; error: unknown; hasTimedOut: boolean; timeoutMs: number };
@@ -7,17 +7,20 @@ type Ending = { target: Target; trace: Trace; error: unknown; hasTimedOut: boole
 /** What ended a request, as a sentence. What the system says of a connection is left out: it tells ports apart. */
 export function toFault({ target, trace, error, hasTimedOut, timeoutMs }: Ending): OutboundFault {
   if (trace.fault) return trace.fault;
-  const { hostname, port } = target;
+  const server = toText(target);
   if (hasTimedOut && trace.step !== 'connect') {
-    return { failedAt: 'timeout', message: `${hostname} did not answer within ${timeoutMs / 1000} seconds.` };
+    return {
+      failedAt: 'timeout',
+      message: `${server} did not answer within ${timeoutMs / 1000} seconds. Check host and port, and try again later.`,
+    };
   }
   switch (trace.step) {
     case 'connect':
-      return { failedAt: 'connect', message: `No connection to ${hostname} on port ${port} came about.` };
+      return { failedAt: 'connect', message: `No connection to ${target.hostname} on port ${target.port} came about.` };
     case 'tls':
-      return { failedAt: 'tls', message: `${hostname} ${tlsFault((error as { code?: string }).code ?? '')}.` };
+      return { failedAt: 'tls', message: `${server} ${tlsFault((error as { code?: string }).code ?? '')}.` };
     default:
-      return { failedAt: 'answer', message: `${hostname} broke off, or does not answer as an HTTP server does.` };
+      return { failedAt: 'answer', message: `${server} broke off, or does not answer as an HTTP server does.` };
   }
 }
 
@@ -35,4 +38,6 @@ const tlsFaults: Readonly<Record<string, string>> = {
   CERT_SIGNATURE_FAILURE: unknownIssuer,
 };
 
-const tlsFault = (code: string) => tlsFaults[code] ?? 'does not speak TLS, or not as it must be spoken here';
+const tlsFault = (code: string) =>
+  tlsFaults[code] ??
+  'does not speak TLS, or not as it must be spoken here. Check the port; if it speaks plain HTTP, its URL must begin with http://';

@@ -272,6 +272,9 @@ test('the time holds for everything: a silent server, a slow body, a slow name, 
     slowName({ method: 'GET', url: 'https://slow.test/', timeoutMs: 300 }),
   ]);
   for (const result of results) assert.equal(faultOf(result).failedAt, 'timeout');
+  for (const result of results.slice(0, 2)) {
+    assert.match(faultOf(result).message, new RegExp(`^127\\.0\\.0\\.1:${silent} did not answer within 0.3 seconds`));
+  }
   assert.ok(performance.now() - started < 5000);
 });
 
@@ -353,6 +356,10 @@ test('a pinned authority is trusted and no other, for the names of its certifica
   const plain = await serve(t, (_request, response) => response.end('plain'));
   const toPlain = faultOf(await outbound({ method: 'GET', url: `https://127.0.0.1:${plain.port}/` }));
   assert.equal(toPlain.failedAt, 'tls');
+  assert.match(
+    toPlain.message,
+    new RegExp(`^127\\.0\\.0\\.1:${plain.port} does not speak TLS.* begin with http://\\.$`),
+  );
 });
 
 test('a client certificate is shown to the origin it is for', async (t) => {
@@ -381,4 +388,17 @@ test('whom we trust at one origin, and as whom we come, holds for no other one',
   const outbound = openOutbound({ allowed: loopback });
   assert.equal(faultOf(await outbound({ method: 'GET', url: `https://127.0.0.1:${port}/`, tls })).failedAt, 'tls');
   assert.equal(answerOf(await outbound({ method: 'GET', url: `https://127.0.0.1:${second}/`, tls })).status, 200);
+});
+
+// Else a test of a connection would tell anybody which names the network inside has.
+test('a name that is not there and one that leads inside are refused in the same words', async () => {
+  const said = new Set<string>();
+  const inside = async () => [{ address: '10.0.0.1', family: 4 }];
+  const nowhere = () => Promise.reject(new Error('ENOTFOUND'));
+  for (const resolve of [inside, nowhere, async () => []]) {
+    const outbound = openOutbound({ allowed: [], resolve });
+    said.add(JSON.stringify(faultOf(await outbound({ method: 'GET', url: 'https://name.test/' }))));
+  }
+  assert.equal(said.size, 1);
+  assert.match([...said].join(), /No address was found for name.test .*Check the spelling/);
 });

@@ -1,7 +1,7 @@
 import { Client } from 'undici';
 import type { Outbound, OutboundAnswer, OutboundFault, OutboundRequest } from '#core/outbound.ts';
 import { isFault } from '#core/outbound.ts';
-import { type AllowedUpstream, type Target, targetOf } from './addresses.ts';
+import { type AllowedUpstream, type Target, targetOf, toText } from './addresses.ts';
 import { toFault } from './faults.ts';
 import { type Resolve, resolveAll, takingTurns } from './names.ts';
 import { openSocket, type Trace } from './socket.ts';
@@ -122,9 +122,9 @@ async function readBody(stream: AsyncIterable<Uint8Array>, bytesMax: number): Pr
   return Buffer.concat(chunks);
 }
 
-const tooLarge = ({ hostname }: Target, bytesMax: number): OutboundFault => ({
+const tooLarge = (target: Target, bytesMax: number): OutboundFault => ({
   failedAt: 'too_large',
-  message: `${hostname} answers more than ${bytesMax} bytes.`,
+  message: `${toText(target)} answers more than ${bytesMax} bytes, as nothing that is meant here does. Check host and port.`,
 });
 
 const toHeaders = (headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> =>

@@ -51,7 +51,9 @@ async function judgedAddresses({ target, guard, trace, signal }: SocketRequest) 
   signal.throwIfAborted();
   const allowed = found.filter(({ address }) => mayReach(guard.allowed, target, address));
   if (allowed.length > 0) return allowed;
-  return refuse(trace, 'dns', `${hostname} has no address, or none that may be reached from here. ${allowHint}`);
+  // One sentence for both: else anybody could try out which names there are inside.
+  const message = `No address was found for ${hostname} that may be reached from here. Check the spelling. If it is right and the server is not public, an operator can allow it in LADING_UPSTREAM_ALLOW.`;
+  return refuse(trace, 'dns', message);
 }
 
 const allowHint = 'An operator can allow hosts and addresses in LADING_UPSTREAM_ALLOW.';

@@ -77,7 +77,7 @@ test('a name that leads inside is refused, with all of its addresses or some, no
   elsewhere.realm = `http://r.example.com:${elsewhere.port}/token`;
   const result = await checkWith(allowed, rebinding)(rebound);
   assert.equal(outline(result), 'psppfs');
-  assert.match(messageOf(result, 'token'), /none that may be reached from here/);
+  assert.match(messageOf(result, 'token'), /No address was found for r\.example\.com that may be reached from here/);
   assert.ok(sawNoSecret(elsewhere, alice.password));
   assert.equal(inside.connections(), 0);
 });
