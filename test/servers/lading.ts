@@ -25,7 +25,10 @@ export type LadingOptions = { dataDir?: string; port?: number; key?: string; env
 
 export const LADING = resolve(import.meta.dirname, '../../bin/lading');
 
-/** On SQLite, or on a new database of the server that LADING_TEST_DATABASE_URL names. */
+/**
+ * On SQLite, or on a new database of the server that LADING_TEST_DATABASE_URL names; its objects on disk, or in the bucket
+ * of LADING_TEST_STORAGE_URL.
+ */
 export async function startLading(options: LadingOptions = {}): Promise<Lading> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'lading-data-')));
   const port = options.port ?? (await findFreePort());
@@ -36,6 +39,7 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
     ...cleanEnvironment(),
     ...settings(dataDir, host, key),
     ...(await databaseOf(dataDir)),
+    ...storageOf(dataDir),
     ...options.env,
   };
   const child = await startChild(LADING, ['serve'], {
@@ -66,6 +70,15 @@ async function databaseOf(dataDir: string): Promise<Record<string, string>> {
   const url = databases.get(dataDir) ?? makeDatabase(postgres);
   databases.set(dataDir, url);
   return { LADING_DATABASE_URL: await url };
+}
+
+/** The data directory names the place: a server that starts again finds its objects. */
+function storageOf(dataDir: string): Record<string, string> {
+  const storage = process.env.LADING_TEST_STORAGE_URL;
+  if (storage === undefined) return {};
+  const url = new URL(storage);
+  url.pathname = `/${dataDir.replaceAll(/[^A-Za-z0-9]+/g, '-')}`;
+  return { LADING_STORAGE_URL: url.href };
 }
 
 /** Ours without any `LADING_` name: the server refuses settings it does not know, those of the tests among them. */
