@@ -233,8 +233,8 @@ test('no change of one field takes a stored secret to another place, on any surf
   for (const surface of connectionSurfaces) {
     for (const change of tempting) {
       for (const isReplacement of surface.name === 'native' ? [false, true] : [false]) {
-        const isTaken = await tempt(id, { surface, change, isReplacement });
-        if (isTaken) await test(id);
+        if (!(await tempt(id, { surface, change, isReplacement }))) continue;
+        await test(id);
         if (!(await assertStays(id))) id = await make();
       }
     }

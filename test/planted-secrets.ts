@@ -13,8 +13,8 @@ export const newMark = (): string => `Mark${randomBytes(10).toString('hex')}`;
 export function plant(name: string, mark: string | Buffer): Planted {
   const bytes = Buffer.from(mark);
   assert.ok(bytes.length >= 16, `${name} could be found by chance`);
-  const texts = [bytes.toString('latin1'), bytes.toString('hex'), bytes.toString('hex').toUpperCase()];
-  return { name, forms: [bytes, ...texts.map((text) => Buffer.from(text, 'latin1')), ...insideBase64(bytes)] };
+  const hex = bytes.toString('hex');
+  return { name, forms: [bytes, Buffer.from(hex), Buffer.from(hex.toUpperCase()), ...insideBase64(bytes)] };
 }
 
 /** As it stands in the base64 of any text around it, such as a Basic header's: three letters for three bytes, thrice. */
@@ -23,7 +23,8 @@ function insideBase64(bytes: Buffer): Buffer[] {
     // What shares a letter with its neighbours is left out.
     const from = (3 - shift) % 3;
     const whole = bytes.subarray(from, bytes.length - ((bytes.length - from) % 3));
-    return [whole.toString('base64'), whole.toString('base64url')].map((text) => Buffer.from(text));
+    const texts = new Set([whole.toString('base64'), whole.toString('base64url')]);
+    return [...texts].map((text) => Buffer.from(text));
   });
 }
 
