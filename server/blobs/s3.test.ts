@@ -336,6 +336,27 @@ function testOnServer(): void {
     await assert.rejects(store.size(key));
   });
 
+  test('what the operator must mend is said as what it is', async (t) => {
+    const { proxy, store } = await openFaulty(t);
+    const table: [number, string, RegExp][] = [
+      [507, 'InsufficientStorage', /is full/],
+      [400, 'XMinioStorageFull', /is full/],
+      [403, 'QuotaExceeded', /is full/],
+      [403, 'AccessDenied', /refuses our credentials/],
+      [403, 'SignatureDoesNotMatch', /refuses our credentials/],
+      [404, 'NoSuchBucket', /bucket .* does not exist/],
+      [503, 'SlowDown', /asks us to slow down/],
+    ];
+    for (const [status, code, sentence] of table) {
+      proxy.fault = () => ({ answer: status, body: `<Error><Code>${code}</Code><Message>no</Message></Error>` });
+      for (const size of [10, 9 * MiB]) {
+        const written = store.write(newObjectKey(), inChunks(randomBytes(size)));
+        await assert.rejects(written, { ...unavailable(sentence), code });
+      }
+      await assert.rejects(store.read(newObjectKey()), unavailable(sentence));
+    }
+  });
+
   test('a bucket that does not exist is said so', async (t) => {
     const location = { bucket: 'nobody-made-it', prefix: '', endpoint: server.endpoint, region: undefined };
     const store = openS3Store({ ...location, isPathStyle: true });
