@@ -27,8 +27,9 @@ data directory: the database, a registry, its owner's API key and a master key.`
   },
   verify: {
     does: 'compare what the database says with what is stored',
-    about: `Looks whether every object is in the store with its size, and counts all sizes and counters anew. It works
-beside servers and without one, and changes nothing without --repair.`,
+    about: `Looks whether every object is in the store with its size, and whether the master keys open every stored
+secret, and counts all sizes and counters anew. It works beside servers and without one, and changes nothing
+without --repair.`,
     flags: {
       deep: 'also read every byte and compare the digests',
       repair: `correct counters; mark blobs whose bytes are gone or damaged as lost, so that the next push of
