@@ -4,24 +4,20 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { makeTestDirectory, type Scope } from '#test/database.ts';
+import { MiB, s3Server, testOnS3 } from '#test/s3-world.ts';
 import { pause } from '#test/servers/child.ts';
 import { LADING, type Lading, startLading } from '#test/servers/lading.ts';
-import { type S3Server, s3ServerProgram, startS3 } from '#test/servers/s3.ts';
-
-const MiB = 1024 * 1024;
-
-let server: S3Server;
 
 async function startOnBucket(t: Scope, dataDir: string, bucket: string, env: Record<string, string> = {}) {
-  const { accessKeyId, secretAccessKey } = server.credentials;
+  const { accessKeyId, secretAccessKey } = s3Server().credentials;
   const lading = await startLading({
     dataDir,
     key: `ldg_test_${'k'.repeat(40)}`,
     env: {
-      LADING_STORAGE_URL: `s3://${bucket}/images?endpoint=${server.endpoint}&path-style=true`,
+      LADING_STORAGE_URL: `s3://${bucket}/images?endpoint=${s3Server().endpoint}&path-style=true`,
       AWS_ACCESS_KEY_ID: accessKeyId,
       AWS_SECRET_ACCESS_KEY: secretAccessKey,
       ...env,
@@ -59,8 +55,8 @@ async function verify({ env }: Lading): Promise<{ code: number; output: string }
 }
 
 async function countIn(bucket: string): Promise<{ objects: number; uploads: number }> {
-  const objects = await server.client.send(new ListObjectsV2Command({ Bucket: bucket }));
-  const uploads = await server.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+  const objects = await s3Server().client.send(new ListObjectsV2Command({ Bucket: bucket }));
+  const uploads = await s3Server().client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
   return { objects: objects.Contents?.length ?? 0, uploads: uploads.Uploads?.length ?? 0 };
 }
 
@@ -72,14 +68,9 @@ async function seen(what: () => Promise<boolean>): Promise<void> {
   }
 }
 
-function testOnServer(): void {
-  before(async () => {
-    server = await startS3();
-  });
-  after(() => server.stop());
-
+testOnS3(() => {
   test('on S3 a blob comes in chunks, is joined, read whole and in part, and verified', async (t) => {
-    const [dataDir, bucket] = [makeTestDirectory(t), await server.makeBucket()];
+    const [dataDir, bucket] = [makeTestDirectory(t), await s3Server().makeBucket()];
     const lading = await startOnBucket(t, dataDir, bucket);
     const chunks = [randomBytes(6 * MiB), randomBytes(100), randomBytes(9 * MiB)];
     const path = await push(lading, chunks);
@@ -98,7 +89,7 @@ function testOnServer(): void {
   });
 
   test('with redirects a GET is sent to the bucket, and a HEAD is answered here', async (t) => {
-    const [dataDir, bucket] = [makeTestDirectory(t), await server.makeBucket()];
+    const [dataDir, bucket] = [makeTestDirectory(t), await s3Server().makeBucket()];
     const lading = await startOnBucket(t, dataDir, bucket, { LADING_STORAGE_REDIRECT: 'true' });
     const bytes = randomBytes(MiB);
     const path = await push(lading, [bytes]);
@@ -107,7 +98,7 @@ function testOnServer(): void {
     assert.equal(sent.status, 307);
     assert.equal(sent.headers.get('cache-control'), 'no-store');
     assert.equal(sent.headers.get('docker-content-digest'), path.split('/').at(-1));
-    assert.equal(new URL(sent.headers.get('location') ?? '').origin, server.endpoint);
+    assert.equal(new URL(sent.headers.get('location') ?? '').origin, s3Server().endpoint);
     const pulled = await fetch(lading.url + path, { headers });
     assert.ok(Buffer.from(await pulled.arrayBuffer()).equals(bytes));
     const part = await fetch(lading.url + path, { headers: { ...headers, range: 'bytes=10-19' } });
@@ -128,7 +119,7 @@ function testOnServer(): void {
   });
 
   test('what a kill leaves of an upload is found by its row and removed', async (t) => {
-    const [dataDir, bucket] = [makeTestDirectory(t), await server.makeBucket()];
+    const [dataDir, bucket] = [makeTestDirectory(t), await s3Server().makeBucket()];
     // On PostgreSQL others may still be writing, so nobody takes the row away before five minutes are over.
     const onSqlite = { LADING_DATABASE_URL: '' };
     const first = await startOnBucket(t, dataDir, bucket, onSqlite);
@@ -147,7 +138,4 @@ function testOnServer(): void {
     assert.equal((await verify(second)).code, 0);
     assert.equal(await second.stop(), 0);
   });
-}
-
-if (s3ServerProgram !== undefined) testOnServer();
-else test('on a real S3 server', { skip: 'LADING_TEST_S3_SERVER names none; .ci/install builds one' }, () => {});
+});
