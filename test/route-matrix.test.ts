@@ -28,11 +28,12 @@ function unknownLike(name: string): string {
   return name.startsWith('ldg_') ? newSecret('token') : 'never-there';
 }
 
-/** Without what differs between any two answers, and without the name that was asked for. */
-const comparable = ({ status, text }: DialectAnswer, name: string): string =>
-  `${status} ${text.replace(/"requestId":"[^"]*"/, '')}`
-    .replaceAll(name, '…')
-    .replaceAll(encodeURIComponent(name), '…');
+/** Without what differs between any two answers, and without the names that were asked for. */
+const comparable = ({ status, text }: DialectAnswer, ...names: readonly string[]): string =>
+  names.reduce(
+    (said, name) => said.replaceAll(name, '…').replaceAll(encodeURIComponent(name), '…'),
+    `${status} ${text.replace(/"requestId":"[^"]*"/, '')}`,
+  );
 
 /** Asks for each thing of `foreign` in each parameter of the route, the others being of one's own or of `foreign` too. */
 async function assertHidden(
@@ -238,4 +239,39 @@ test('a key that has used up its requests is refused by every route', async (t) 
     );
     if (route.method !== 'HEAD') assertRefused(answer, route.url, what);
   }
+});
+
+test('no body names what another team has, in the words for what never was', async (t) => {
+  const world = await openManagementWorld(t);
+  const { routes, mine, theirs, call } = world;
+  const fields: readonly ((project: string, registry: string) => object)[] = [
+    (project) => ({ projectIds: [project] }),
+    (project) => ({ project }),
+    (_, registry) => ({ registryIds: [registry] }),
+    (project) => ({ restrictions: { restricted: true, projects: [project] } }),
+    (_, registry) => ({ scope: { allRegistries: false, modeRW: false, registryIds: [mine.registry, registry] } }),
+  ];
+  const names = [[theirs.project, theirs.registry] as const, [theirs.projectSlug, theirs.registryName] as const];
+  const naming: Readonly<Record<string, readonly RegExp[]>> = {
+    POST: [/\/registries$/, /\/tokens$/, /\/connections$/, /\/api-keys$/],
+    PATCH: [/\/tokens\/:id$/, /\/connections\/:connection$/, /registries\/:credentialId$/],
+  };
+  let refused = 0;
+  for (const route of routes.filter(({ method, url }) => naming[method]?.some((pattern) => pattern.test(url)))) {
+    for (const field of fields) {
+      for (const [project, registry] of names) {
+        const ask = (body: object) =>
+          call(requestOf(route, valuesOf(route, mine)), { body: { ...bodyFor(world, route, mine), ...body } });
+        const unknown = await ask(field(unknownLike(project), unknownLike(registry)));
+        // A field that means nothing here, or nothing in this form.
+        if (unknown.status < 300) continue;
+        const answer = await ask(field(project, registry));
+        const what = `${route.method} ${route.url} ${JSON.stringify(field(project, registry))}`;
+        const expected = comparable(unknown, unknownLike(project), unknownLike(registry));
+        assert.equal(comparable(answer, project, registry), expected, what);
+        refused++;
+      }
+    }
+  }
+  assert.ok(refused > 20, `only ${refused}`);
 });
