@@ -32,15 +32,23 @@ async function open(t: Parameters<typeof openConnectionWorld>[0]) {
 }
 
 test('a new secret that passes takes the place of the old one at once', async (t) => {
-  const { registry, stage, stored, seen, id, causes, actionsOf } = await open(t);
+  const { registry, stage, stored, seen, id, causes, actionsOf, detailsOf } = await open(t);
   registry.users.set('alice', 'the new one');
   const { connection: changed, test, username } = await stage({ password: 'the new one' });
   assert.deepEqual([test.passed, test.cause, username], [true, 'replacement', 'alice']);
   assert.deepEqual([changed.hasReplacement, changed.status, changed.username], [false, 'passed', 'alice']);
+  const tested = await detailsOf('connection.test');
+  assert.deepEqual(tested, [{ cause: 'replacement', passed: true, failedStep: null, replaced: true }]);
+  assert.deepEqual(await detailsOf('connection.stage'), [{ username: 'alice', replacementDiscarded: false }]);
   assert.deepEqual(await stored(), ['alice', 'the new one']);
   assert.deepEqual(changed, await seen(id));
   assert.deepEqual(await causes(), ['replacement passed']);
-  assert.deepEqual((await actionsOf()).slice(1), ['connection.stage', 'connection.replace', 'connection.reveal']);
+  assert.deepEqual((await actionsOf()).slice(1), [
+    'connection.stage',
+    'connection.replace',
+    'connection.test',
+    'connection.reveal',
+  ]);
 });
 
 test('one that fails waits, and the old one goes on', async (t) => {

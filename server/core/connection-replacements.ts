@@ -6,25 +6,21 @@
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { lockForChange } from './connection-changes.ts';
-import { checkConnection, type Opening } from './connection-check.ts';
 import {
   type Connection,
-  changedMeanwhile,
   findConnectionRow,
-  lockConnection,
-  openReplacement,
   openSecret,
   type Row,
   readProjects,
   replacementContext,
   sealSecret,
-  secretContext,
   toProvider,
   toSeen,
   toTarget,
 } from './connection-rows.ts';
 import { parseSecret, type SecretInput } from './connection-secrets.ts';
-import { type ConnectionTest, insertTest, nextTestAt } from './connection-test-rows.ts';
+import type { ConnectionTest } from './connection-test-rows.ts';
+import { tryReplacement } from './connection-trials.ts';
 import { refuseConnection } from './connection-url.ts';
 import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
@@ -67,10 +63,14 @@ export async function stageReplacement(
       .where('id', '=', current.id)
       .returningAll()
       .executeTakeFirstOrThrow();
-    await recordAudit(platform, actor, { action: 'connection.stage', target: toTarget(row) });
+    const detail = { username, replacementDiscarded: current.sealed_replacement !== null };
+    await recordAudit(platform, actor, { action: 'connection.stage', target: toTarget(row), detail });
     return row;
   });
-  const test = await tryReplacement(platform, actor, staged);
+  const test = await tryReplacement(platform, actor, staged, (platform, { cause, passed, failedStep }) => {
+    const detail = { cause, passed, failedStep, replaced: passed };
+    return recordAudit(platform, actor, { action: 'connection.test', target: toTarget(staged), detail });
+  });
   const row = await findConnectionRow(platform, actor, staged.id);
   const projects = await readProjects(platform, [row.id]);
   return {
@@ -100,46 +100,6 @@ function requireKnownHosts(platform: Platform, current: Row, hosts: readonly str
   if (!hosts.includes(current.host)) refuseConnection('auths', `must have ${current.host}, where the connection leads`);
   if (hosts.every((host) => known.includes(host))) return;
   refuseConnection('auths', 'must name no hosts but those that the connection leads to');
-}
-
-/**
- * Tests what waits, and has it take the place of the stored secret if it passes. Throws `conflict` if the connection was
- * changed, or something else staged, meanwhile.
- */
-export async function tryReplacement(platform: Platform, actor: Actor, row: Row): Promise<ConnectionTest> {
-  const secret = openReplacement(platform, row);
-  if (!secret) throw changedMeanwhile();
-  const opening: Opening = { username: row.replacement_username ?? '', secret };
-  const outcome = await checkConnection(platform, row, opening);
-  return transact(platform, async (platform) => {
-    const current = await lockConnection(platform, row.id, row.slug);
-    if (current.version !== row.version || !isStaged(platform, current, opening)) throw changedMeanwhile();
-    if (outcome.passed) {
-      await platform.db
-        .updateTable('connections')
-        .set({
-          username: opening.username,
-          sealed_secret: sealSecret(platform, secretContext(row.id), secret),
-          replacement_username: null,
-          sealed_replacement: null,
-          version: current.version + 1,
-          status: 'passed',
-          tested_at: platform.now(),
-          test_due_at: nextTestAt(platform, outcome, current.status),
-          updated_at: platform.now(),
-        })
-        .where('id', '=', row.id)
-        .execute();
-      await recordAudit(platform, actor, { action: 'connection.replace', target: toTarget(row) });
-    }
-    return insertTest(platform, { connectionId: row.id, cause: 'replacement', outcome });
-  });
-}
-
-/** Whether what was tested is still what waits. It is opened for that: another master key may have sealed it meanwhile. */
-function isStaged(platform: Platform, current: Row, { username, secret }: Opening): boolean {
-  const staged = openReplacement(platform, current);
-  return current.replacement_username === username && JSON.stringify(staged) === JSON.stringify(secret);
 }
 
 /** The stored secret stays. Throws `not_found` where nothing waits, too. */

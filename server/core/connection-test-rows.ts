@@ -80,3 +80,14 @@ export function nextTestAt(
   const waitMs = isUnreached ? Math.min(interval, before === 'failed' ? retryMs : retryFirstMs) : interval;
   return Math.round(now() + waitMs * (0.9 + Math.random() / 5));
 }
+
+/** For the operator; without what could be somebody's secret. */
+export function logChange(
+  { log }: Platform,
+  before: Pick<Selectable<ConnectionRow>, 'id' | 'host' | 'status'>,
+  { passed, failedStep }: ConnectionTest,
+): void {
+  const fields = { connection: before.id, host: before.host };
+  if (!passed && before.status === 'passed') log.warn({ ...fields, failedStep }, 'a connection fails its test');
+  if (passed && before.status === 'failed') log.info(fields, 'a connection passes its test again');
+}

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { sql } from 'kysely';
 import { afterCheck, openConnectionWorld, secretOfAlice } from '#test/connection-world.ts';
 import { seedKey, seedTeam } from '#test/platform.ts';
 import { startRegistry } from '#test/servers/registry.ts';
+import { stageReplacement } from './connection-replacements.ts';
 import { listConnectionTests, testConnection } from './connection-tests.ts';
 import { deleteConnection, updateConnection } from './connections.ts';
 import type { Log } from './platform.ts';
@@ -190,4 +192,29 @@ test('the log says when a connection begins to fail and when it works again', as
   registry.users.set('alice', secretOfAlice);
   for (let i = 0; i < 2; i++) await run();
   assert.deepEqual(lines, ['a connection fails its test', 'a connection passes its test again']);
+});
+
+test('a test that cannot be written down for auditors is not stored either', async (t) => {
+  const { platform, owner, connect, seen } = await openConnectionWorld(t);
+  const { id } = await connect();
+  await sql`alter table audit_events rename to gone`.execute(platform.db);
+  await assert.rejects(testConnection(platform, owner, { connection: id }));
+  assert.equal((await seen(id)).status, 'untested');
+  assert.deepEqual(await platform.db.selectFrom('connection_tests').selectAll().execute(), []);
+});
+
+test('a new secret that waits and cannot be opened keeps nobody from testing the stored one', async (t) => {
+  const { platform, owner, connect, seen, rowOf } = await openConnectionWorld(t);
+  const { id } = await connect();
+  await stageReplacement(platform, owner, { connection: id, password: 'waits' });
+  // As where its master key is lost: what is sealed for another place does not open here.
+  const { sealed_secret } = await rowOf(id);
+  await platform.db
+    .updateTable('connections')
+    .set({ sealed_replacement: sealed_secret })
+    .where('id', '=', id)
+    .execute();
+  const { passed, cause } = await testConnection(platform, owner, { connection: id });
+  assert.deepEqual([passed, cause, (await seen(id)).status], [true, 'asked', 'passed']);
+  assert.equal((await seen(id)).hasReplacement, true, 'only an operator knows whether its key is lost');
 });

@@ -2,7 +2,6 @@ import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { checkConnection } from './connection-check.ts';
-import { tryReplacement } from './connection-replacements.ts';
 import {
   changedMeanwhile,
   findConnectionRow,
@@ -11,7 +10,8 @@ import {
   type Row,
   toTarget,
 } from './connection-rows.ts';
-import { type ConnectionTest, insertTest, nextTestAt, toConnectionTest } from './connection-test-rows.ts';
+import { type ConnectionTest, insertTest, logChange, nextTestAt, toConnectionTest } from './connection-test-rows.ts';
+import { type Noting, opensReplacement, tryReplacement } from './connection-trials.ts';
 import { type Page, type PageInput, readPage } from './page.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
@@ -28,39 +28,33 @@ export async function testConnection(
 ): Promise<ConnectionTest> {
   requirePermission(actor, 'connections:test');
   const row = await findConnectionRow(platform, actor, input.connection, input.projectId);
-  const test = await runTest(platform, actor, row, 'asked');
-  const { passed, failedStep } = test;
-  await recordAudit(platform, actor, {
-    action: 'connection.test',
-    target: toTarget(row),
-    detail: { passed, failedStep },
-  });
+  const { test, isShared } = shareTest(platform, actor, row, 'asked');
+  // With the test is stored that somebody had it made; that others got its answer comes after it.
+  if (isShared) await noteTest(platform, actor, row, await test);
   return test;
 }
 
 /** Of many who ask at once, one asks the registry, and all are answered with what it said. */
-export function runTest(
-  platform: Platform,
-  actor: Actor,
-  row: Row,
-  cause: 'asked' | 'scheduled',
-): Promise<ConnectionTest> {
+export const runTest = (platform: Platform, actor: Actor, row: Row, cause: Cause): Promise<ConnectionTest> =>
+  shareTest(platform, actor, row, cause).test;
+
+type Cause = 'asked' | 'scheduled';
+
+function shareTest(platform: Platform, actor: Actor, row: Row, cause: Cause) {
   const { runningTests } = platform.local;
   const key = `${row.id}/${row.version}/${row.sealed_replacement ?? ''}`;
   const running = runningTests.get(key);
-  if (running) return running;
+  if (running) return { test: running, isShared: true };
   const test = tryOne(platform, actor, row, cause).finally(() => runningTests.delete(key));
   runningTests.set(key, test);
-  return test;
+  return { test, isShared: false };
 }
 
-async function tryOne(
-  platform: Platform,
-  actor: Actor,
-  row: Row,
-  cause: 'asked' | 'scheduled',
-): Promise<ConnectionTest> {
-  const replaced = row.sealed_replacement === null ? undefined : await tryReplacement(platform, actor, row);
+async function tryOne(platform: Platform, actor: Actor, row: Row, cause: Cause): Promise<ConnectionTest> {
+  const note = async (platform: Platform, test: ConnectionTest) => {
+    if (cause === 'asked') await noteTest(platform, actor, row, test);
+  };
+  const replaced = await tryWaiting(platform, actor, row, note);
   if (replaced?.passed) return replaced;
   const opening = { username: row.username, secret: openSecret(platform, row) };
   const outcome = await checkConnection(platform, row, opening);
@@ -73,17 +67,36 @@ async function tryOne(
       .set({ status, tested_at: platform.now(), test_due_at: nextTestAt(platform, outcome, current.status) })
       .where('id', '=', row.id)
       .execute();
-    return insertTest(platform, { connectionId: row.id, cause, outcome });
+    const test = await insertTest(platform, { connectionId: row.id, cause, outcome });
+    await note(platform, test);
+    return test;
   });
-  noteChange(platform, row, test);
+  logChange(platform, row, test);
   return test;
 }
 
-/** For the operator's log; without what could be somebody's secret. */
-function noteChange({ log }: Platform, row: Row, { passed, failedStep }: ConnectionTest): void {
-  const fields = { connection: row.id, host: row.host };
-  if (!passed && row.status === 'passed') log.warn({ ...fields, failedStep }, 'a connection fails its test');
-  if (passed && row.status === 'failed') log.info(fields, 'a connection passes its test again');
+/** What waits to replace the stored secret, if anything does. One that cannot be opened keeps nobody from testing that. */
+async function tryWaiting(
+  platform: Platform,
+  actor: Actor,
+  row: Row,
+  note: Noting,
+): Promise<ConnectionTest | undefined> {
+  if (row.sealed_replacement === null) return undefined;
+  if (!opensReplacement(platform, row)) {
+    platform.log.warn({ connection: row.id }, 'what waits to replace the secret of a connection cannot be opened');
+    return undefined;
+  }
+  // Of one that fails only the test of the stored secret, which follows, is noted.
+  return tryReplacement(platform, actor, row, async (platform, test) => {
+    if (test.passed) await note(platform, test);
+  });
+}
+
+function noteTest(platform: Platform, actor: Actor, row: Row, test: ConnectionTest): Promise<void> {
+  const { passed, failedStep } = test;
+  const detail = { passed, failedStep };
+  return recordAudit(platform, actor, { action: 'connection.test', target: toTarget(row), detail });
 }
 
 /** Newest first. Older ones than the last hundred are not kept. */
