@@ -46,6 +46,11 @@ export async function openConnectionWorld(t: Scope, registry?: ScriptedRegistry)
     });
   const rowOf = (id: string) =>
     platform.db.selectFrom('connections').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  /** What the audit log says of each such action. */
+  const detailsOf = async (action: string) =>
+    (
+      await platform.db.selectFrom('audit_events').select('detail').where('action', '=', action).orderBy('id').execute()
+    ).map(({ detail }) => JSON.parse(detail));
   const actionsOf = async () =>
     (await platform.db.selectFrom('audit_events').select('action').orderBy('id').execute()).map(({ action }) => action);
   return {
@@ -56,6 +61,7 @@ export async function openConnectionWorld(t: Scope, registry?: ScriptedRegistry)
     connect,
     rowOf,
     actionsOf,
+    detailsOf,
     seen: (ref: string) => getConnection(platform, owner, ref),
   };
 }

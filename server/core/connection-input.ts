@@ -1,3 +1,4 @@
+import { changeNamespace, parseNamespace } from './connection-namespace.ts';
 import type { Row } from './connection-rows.ts';
 import { bringsSecret, type ParsedSecret, parseSecret, type SecretInput } from './connection-secrets.ts';
 import { type ConnectionPlace, parsePlace, readPlace, refuseConnection } from './connection-url.ts';
@@ -53,7 +54,7 @@ export function parseConnection(
     provider,
     url: place.url,
     host: place.host,
-    namespace: parseNamespace(input.namespace ?? ''),
+    namespace: parseNamespace(input.namespace ?? '', place.url),
     username,
     aws_region: parseAwsRegion(input.awsRegion),
     token_host: parseTokenHost(input.tokenHost),
@@ -84,13 +85,30 @@ export function changeConnection(
     provider,
     url: place.url,
     host: place.host,
-    namespace: input.namespace === undefined ? current.namespace : parseNamespace(input.namespace),
+    namespace: changeNamespace(current, place.url, input.namespace),
     username,
     aws_region: input.awsRegion === undefined ? current.aws_region : parseAwsRegion(input.awsRegion),
     token_host: input.tokenHost === undefined ? current.token_host : parseTokenHost(input.tokenHost),
   };
   if (secret === undefined && current.sealed_secret !== null) requireSamePlace(current, values);
   return { values, secret };
+}
+
+const fieldsOf = {
+  name: 'name',
+  description: 'description',
+  provider: 'provider',
+  url: 'url',
+  namespace: 'namespace',
+  username: 'username',
+  aws_region: 'awsRegion',
+  token_host: 'tokenHost',
+} as const;
+
+/** The fields that are not as they were, in the words of an input. */
+export function changedFields(current: Row, values: ConnectionValues): string[] {
+  const columns = Object.keys(fieldsOf) as (keyof typeof fieldsOf)[];
+  return columns.filter((column) => current[column] !== values[column]).map((column) => fieldsOf[column]);
 }
 
 /** Whether a test of the one says nothing of the other. */
@@ -101,13 +119,14 @@ export function leadsElsewhere(current: Row, values: ConnectionValues): boolean 
 
 function requireSamePlace(current: Row, values: ConnectionValues): void {
   const [before, after] = [readPlace(current.url), readPlace(values.url)];
+  const entered = `must be given again: it was entered for ${before.scheme}://${before.host}`;
   const isSame =
     before.host === after.host &&
     (before.scheme === after.scheme || after.scheme === 'https') &&
-    current.provider === values.provider &&
-    (values.token_host === null || values.token_host === current.token_host);
-  if (isSame) return;
-  refuseConnection('password', `must be given again: it was entered for ${current.host}`);
+    current.provider === values.provider;
+  if (!isSame) refuseConnection('password', entered);
+  if (values.token_host === null || values.token_host === current.token_host) return;
+  refuseConnection('password', `${entered}, and tokenHost has it sent to ${values.token_host} too`);
 }
 
 function changedSecret(
@@ -176,12 +195,6 @@ export function toSlugOf(name: string, id: string): string {
 function parseDescription(text: string): string {
   if (text.length <= 1000 && text.isWellFormed() && !/[^\P{Cc}\n\r\t]/u.test(text)) return text;
   return refuseConnection('description', 'must be at most 1000 characters, without control characters');
-}
-
-/** Organization, project or repository below the host; may be empty. */
-function parseNamespace(text: string): string {
-  if (/^[A-Za-z0-9._/:-]{0,255}$/.test(text)) return text;
-  return refuseConnection('namespace', 'must be at most 255 letters, digits and . _ - / :');
 }
 
 function parseAwsRegion(text: string | null | undefined): string | null {

@@ -28,12 +28,15 @@ test('a stored secret goes to no other place: it must be given again', async (t)
     await assert.rejects(
       update(move),
       (failure: Failure) =>
-        isAbout('/password')(failure) && /it was entered for registry\.example\.com:5000/.test(failure.message),
+        isAbout('/password')(failure) &&
+        /it was entered for https:\/\/registry\.example\.com:5000/.test(failure.message),
       JSON.stringify(move),
     );
   }
+  const said = /registry\.example\.com:5000, and tokenHost has it sent to evil\.example too/;
+  await assert.rejects(update({ tokenHost: 'evil.example' }), { message: said });
   assert.deepEqual(await reveal(), before, 'nothing has changed');
-  const same = { url: 'https://REGISTRY.example.com.:5000/path', namespace: 'team', description: 'x' };
+  const same = { url: 'https://REGISTRY.example.com.:5000/team', namespace: 'team', description: 'x' };
   assert.equal((await update(same)).host, 'registry.example.com:5000');
   assert.equal((await update({ tokenHost: null })).tokenHost, null);
   await assert.rejects(update({ tokenHost: 'tokens.example.com' }), isAbout('/password'), 'what was taken away is new');
@@ -53,7 +56,9 @@ test('from http to https a secret may go, and not back', async (t) => {
   const { connect, platform, owner } = await openConnectionWorld(t);
   const { id } = await connect({ url: 'https://127.0.0.1:5000' });
   const update = (url: string) => updateConnection(platform, owner, { connection: id, url });
-  await assert.rejects(update('http://127.0.0.1:5000'), isAbout('/password'));
+  await assert.rejects(update('http://127.0.0.1:5000'), {
+    message: 'password must be given again: it was entered for https://127.0.0.1:5000.',
+  });
   const other = await connect({ name: 'other', url: 'http://127.0.0.1:5000' });
   const change = { connection: other.id, url: 'https://127.0.0.1:5000' };
   assert.equal((await updateConnection(platform, owner, change)).url, 'https://127.0.0.1:5000');
@@ -137,4 +142,44 @@ test('a sealed secret opens in its own row and in its own place there', async (t
   assert.throws(() => openSecret(platform, moved));
   assert.throws(() => platform.secrets.open(sealed, replacementContext(one.id)));
   assert.match(platform.secrets.open(sealed, secretContext(one.id)), /old secret/);
+});
+
+test('the path of a URL is the namespace where none is given, and nothing that is dropped unseen', async (t) => {
+  const { create, update } = await openConnections(t);
+  const oci = { provider: 'oci' };
+  const cases: [string, string | undefined, string][] = [
+    ['ghcr.io', undefined, ''],
+    ['https://ghcr.io/', undefined, ''],
+    ['https://index.docker.io/v1/', undefined, ''],
+    ['ghcr.io/v2', undefined, ''],
+    ['registry.digitalocean.com/acme', undefined, 'acme'],
+    ['https://us-docker.pkg.dev/project/images/', '', 'project/images'],
+    ['https://ghcr.io/Acme', '/acme/', '/acme/'],
+    ['ghcr.io/v2/', 'acme', 'acme'],
+  ];
+  for (const [i, [url, namespace, expected]] of cases.entries()) {
+    const made = await create({ ...oci, name: `case ${i}`, url, namespace });
+    assert.deepEqual([made.url, made.namespace], [url, expected], url);
+  }
+  const differs = { ...oci, name: 'x', url: 'ghcr.io/acme', namespace: 'other' };
+  await assert.rejects(create(differs), isAbout('/namespace'));
+  for (const url of ['https://hub.docker.com/u/alice', 'ghcr.io/a%20b', `ghcr.io/${'x'.repeat(300)}`]) {
+    await assert.rejects(
+      create({ ...oci, name: 'x', url }),
+      { message: /^url must have no path: .* namespace\.$/ },
+      url,
+    );
+  }
+
+  await create({ ...oci, url: 'ghcr.io/acme' });
+  const after = async (change: Partial<ConnectionChange>) => (await update(change)).namespace;
+  assert.equal(await after({ description: 'x' }), 'acme');
+  assert.equal(await after({ url: 'ghcr.io' }), 'acme', 'an API that shows the host alone sends it back so');
+  assert.equal(await after({ url: 'ghcr.io/acme' }), 'acme');
+  assert.equal(await after({ url: 'ghcr.io/labs' }), 'labs');
+  await assert.rejects(update({ namespace: 'acme' }), isAbout('/namespace'));
+  assert.equal(await after({ url: 'ghcr.io', namespace: 'acme' }), 'acme');
+  await assert.rejects(update({ url: 'ghcr.io/labs' }), isAbout('/namespace'));
+  assert.equal(await after({ url: 'ghcr.io/labs', namespace: 'labs' }), 'labs');
+  assert.equal(await after({ url: 'quay.io', password: 'new' }), '');
 });

@@ -62,7 +62,11 @@ const isSecretItself = ({ username, password }: HostCredentials): boolean => use
 
 /** Basic authentication ends the user name at the first colon. */
 function requireNoColon(field: string, username: string): void {
-  if (/[:\s]/.test(username)) refuseConnection(field, 'must not have a colon or a blank in a user name');
+  if (!/[:\s]/.test(username)) return;
+  refuseConnection(
+    field,
+    field === 'username' ? 'must have no colon and no blank' : 'must have user names without a colon or a blank',
+  );
 }
 
 function parseGoogle(provider: Provider, { username, password }: HostCredentials): ParsedSecret {

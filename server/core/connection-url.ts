@@ -36,6 +36,17 @@ export function readPlace(given: string, field = 'url'): ConnectionPlace {
 
 const hostName = /^(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])$/;
 
+/**
+ * What a URL names below its host, without slashes around it: DigitalOcean's and Google's registries are written like
+ * that. The paths of the registry API are nothing below it.
+ */
+export function pathOf(given: string): string {
+  const text = given.trim();
+  const { pathname } = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`);
+  const path = pathname.replace(/^\/+|\/+$/g, '');
+  return /^v[12]$/.test(path) ? '' : path;
+}
+
 /** A host and nothing that could be read as another. `*` is no host, but a wildcard to who reads a Docker config. */
 const isBare = ({ protocol, username, password, search, hash, hostname }: URL): boolean =>
   /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === '' && hostName.test(hostname);

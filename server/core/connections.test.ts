@@ -236,3 +236,20 @@ test('who expects another state changes nothing', async (t) => {
   await assert.rejects(deleteConnection(platform, owner, input), /not this one/);
   assert.deepEqual(await getConnection(platform, owner, 'one'), made);
 });
+
+test('a change says in the audit log which fields, and a change of nothing changes nothing', async (t) => {
+  const { platform, shop, create, update } = await openConnections(t);
+  const made = await create({ projects: ['shop'] });
+  const events = () => platform.db.selectFrom('audit_events').select('detail').orderBy('id').execute();
+  const written = (await events()).length;
+  platform.clock.advance(1000);
+  for (const nothing of [{}, { name: 'One', projects: [shop.id] }, { url: made.url, description: '' }]) {
+    assert.deepEqual(await update(nothing), made);
+  }
+  assert.equal((await events()).length, written);
+  const change = { description: 'x', namespace: 'acme', password: 'another', projects: null };
+  assert.equal((await update(change)).updatedAt, platform.now());
+  const { changed, projectIdsBefore, projectIds } = JSON.parse((await events()).at(-1)?.detail ?? '');
+  assert.deepEqual(changed, ['description', 'namespace', 'secret', 'projectIds']);
+  assert.deepEqual([projectIdsBefore, projectIds], [[shop.id], null]);
+});

@@ -7,6 +7,7 @@ import {
   type ConnectionInput,
   type ConnectionInputChange,
   changeConnection,
+  changedFields,
   leadsElsewhere,
   parseConnection,
   toSlugOf,
@@ -99,7 +100,7 @@ export type ConnectionChange = ConnectionInputChange & {
 };
 
 /**
- * Changes what is given. The stored secret belongs to the host it was given for: where the connection leads does not
+ * Changes what is given; where that is as it was, nothing is written. The stored secret belongs to the host it was given for: where the connection leads does not
  * change without it. Throws `not_found`, `denied`, `invalid`, `conflict`.
  */
 export async function updateConnection(platform: Platform, actor: Actor, input: ConnectionChange): Promise<Connection> {
@@ -112,6 +113,12 @@ export async function updateConnection(platform: Platform, actor: Actor, input: 
     const projectIds = input.projects ? await requireProjects(platform, actor, input.projects) : input.projects;
     if (values.folded_name !== current.folded_name) await requireNameFree(platform, actor, values.folded_name);
     const isElsewhere = secret !== undefined || leadsElsewhere(current, values);
+    const changed = [
+      ...changedFields(current, values),
+      ...(secret === undefined ? [] : ['secret']),
+      ...(projectIds === undefined || isSameList(before, projectIds) ? [] : ['projectIds']),
+    ];
+    if (changed.length === 0) return toSeen(actor, current, before ?? []);
     const row = await platform.db
       .updateTable('connections')
       .set({
@@ -129,13 +136,18 @@ export async function updateConnection(platform: Platform, actor: Actor, input: 
     if (projectIds !== undefined) await restrict(platform, row.id, projectIds ?? []);
     const detail = {
       ...toDetail(row),
+      changed,
       hasNewSecret: secret !== undefined,
-      ...(projectIds !== undefined && { projectIds }),
+      ...(current.sealed_replacement !== null && isElsewhere && { replacementDiscarded: true }),
+      ...(projectIds !== undefined && { projectIdsBefore: before, projectIds }),
     };
     await recordAudit(platform, actor, { action: 'connection.update', target: toTarget(row), detail });
     return toSeen(actor, row, (projectIds === undefined ? before : projectIds) ?? []);
   });
 }
+
+const isSameList = (one: readonly string[] | null, other: readonly string[] | null): boolean =>
+  JSON.stringify(one?.toSorted()) === JSON.stringify(other?.toSorted());
 
 /** Its tests and uses go with it. Throws `not_found`, `denied`, `conflict` where other projects share it. */
 export async function deleteConnection(

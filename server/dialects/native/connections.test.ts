@@ -77,7 +77,7 @@ test('a stored secret never reaches a host that it was not given for', async (t)
     const { status, json } = await call(`PATCH /connections/${id}`, { body: change });
     assert.equal(status, 400, JSON.stringify(change));
     assert.equal(json.errors[0].pointer, '/password');
-    assert.match(json.detail, /given again: it was entered for 127\.0\.0\.1/);
+    assert.match(json.detail, /given again: it was entered for http:\/\/127\.0\.0\.1/);
     await run();
   }
   assert.deepEqual(other.seen, []);

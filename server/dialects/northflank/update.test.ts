@@ -98,7 +98,10 @@ test('the stored secret goes to no other host than the one it was given for', as
     ]) {
       const answer = await call(route('any'), { body: change });
       assertRefused(answer, JSON.stringify(change), 400);
-      assert.equal(answer.json.error.message, `password must be given again: it was entered for ${own.host}.`);
+      assert.equal(
+        answer.json.error.message,
+        `password must be given again: it was entered for ${own.url.replace(/\/$/, '')}.`,
+      );
     }
   }
   assert.equal((await call(`GET ${registries}/any`)).text, before);

@@ -105,7 +105,7 @@ const ofProviders: Readonly<Partial<Record<Provider, object>>> = {
     password: 'wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY',
   },
   acr: { url: 'acme.azurecr.io' },
-  oci: { url: 'https://registry.example.com:5000/path' },
+  oci: { url: 'https://registry.example.com:5000/path', namespace: 'path' },
 };
 
 test('every provider has a kind, and what is got can be put back without changing anything', async (t) => {

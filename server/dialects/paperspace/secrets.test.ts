@@ -49,7 +49,7 @@ test('form b: what must be given again is said, with the host it was given for',
   const { b } = await openPaperspace(t);
   const { id } = (await b('POST ', { body: body('mine') })).json;
   const { json } = await b(`PUT /${id}`, { body: { url: 'https://evil.example' } });
-  const said = 'password must be given again: it was entered for registry.example.com';
+  const said = 'password must be given again: it was entered for https://registry.example.com';
   assert.deepEqual(json, { code: 'BAD_REQUEST', message: `${said}.`, issues: [{ message: said.replace(' ', ': ') }] });
 });
 
