@@ -118,6 +118,25 @@ test('no way to write an address leads inside, and nothing tells what listens th
   assert.equal(touched(), 0);
 });
 
+test('no cluster leads inside either, and none tells what listens there', async (t) => {
+  const { ports, touched } = await openPorts(t);
+  const { call } = await openAttack(t, []);
+  for (const host of insideHosts) {
+    const said = new Set<string>();
+    for (const port of ports) {
+      const body = { name: `made ${++made}`, server: `https://${host}:${port}`, token: 'a-token' };
+      const created = await call('POST /lading/v1/clusters', { body });
+      const tested = created.status < 300 ? await call(`POST /lading/v1/clusters/${created.json.id}/test`) : created;
+      // A team has a hundred at most.
+      if (tested !== created) await call(`DELETE /lading/v1/clusters/${created.json.id}`);
+      assert.ok(tested.status < 500 && tested.json?.passed !== true, `${host}: ${tested.text}`);
+      said.add(tested.text.replaceAll(String(port), 'PORT').replaceAll(/"requestId":"[^"]*"|made \d+/g, ''));
+    }
+    assert.equal(said.size, 1, [...said].join('\n'));
+  }
+  assert.equal(touched(), 0);
+});
+
 test('what an operator allowed is one host and port, and no more', async (t) => {
   const { ports, registry, touched } = await openPorts(t);
   const { call } = await openAttack(t, [{ host: '127.0.0.1', port: registry.port }]);
