@@ -42,6 +42,7 @@ await db.transaction().execute(async (db) => {
       version: 1,
       status: 'passed' as const,
       tested_at: now(),
+      credentials_expire_at: null,
       test_due_at: never,
       worker: null,
       claimed_until: null,

@@ -25,6 +25,7 @@ export const Connection = named(
     projectIds: idsOrNull('The projects that may use it; null: all of the team.'),
     status: oneOf(statuses, { description: 'How its last test went.' }),
     testedAt: nullable(Time),
+    credentialsExpireAt: nullable({ ...Time, description: 'When the stored secret ends, where a test has told.' }),
     createdAt: Time,
     updatedAt: Time,
   },

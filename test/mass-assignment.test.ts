@@ -41,6 +41,8 @@ test('no field that the platform decides is taken from a body, on any route', as
     ...{
       tested_at: time,
       testedAt: time,
+      credentials_expire_at: time,
+      credentialsExpireAt: time,
       sealed_secret: planted,
       sealedSecret: planted,
       secret_hash: planted,

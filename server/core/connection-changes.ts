@@ -34,6 +34,7 @@ export const asUntested = ({ version }: Row, now: number) => ({
   version: version + 1,
   status: 'untested' as const,
   tested_at: null,
+  credentials_expire_at: null,
   test_due_at: now,
   replacement_username: null,
   sealed_replacement: null,

@@ -33,6 +33,8 @@ export type Connection = {
   projectIds: readonly string[] | null;
   status: ConnectionRow['status'];
   testedAt: number | null;
+  /** When what is stored ends, as far as a test of it has told. */
+  credentialsExpireAt: number | null;
   createdAt: number;
   updatedAt: number;
 };
@@ -58,6 +60,7 @@ export function toConnection(row: Row, projectIds: readonly string[]): Connectio
     projectIds: row.is_restricted === 1 ? projectIds : null,
     status: row.status,
     testedAt: row.tested_at,
+    credentialsExpireAt: row.credentials_expire_at,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

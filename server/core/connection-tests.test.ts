@@ -199,6 +199,7 @@ test('a test that cannot be written down for auditors is not stored either', asy
   const { id } = await connect();
   await sql`alter table audit_events rename to gone`.execute(platform.db);
   await assert.rejects(testConnection(platform, owner, { connection: id }));
+  await sql`alter table gone rename to audit_events`.execute(platform.db);
   assert.equal((await seen(id)).status, 'untested');
   assert.deepEqual(await platform.db.selectFrom('connection_tests').selectAll().execute(), []);
 });

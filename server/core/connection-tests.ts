@@ -64,7 +64,13 @@ async function tryOne(platform: Platform, actor: Actor, row: Row, cause: Cause):
     const status = outcome.passed ? 'passed' : 'failed';
     await platform.db
       .updateTable('connections')
-      .set({ status, tested_at: platform.now(), test_due_at: nextTestAt(platform, outcome, current.status) })
+      .set({
+        status,
+        tested_at: platform.now(),
+        // A registry that refuses or is not reached takes nothing back of what it said of the same secret.
+        ...(outcome.passed && { credentials_expire_at: outcome.credentialsExpireAt }),
+        test_due_at: nextTestAt(platform, outcome, current.status),
+      })
       .where('id', '=', row.id)
       .execute();
     const test = await insertTest(platform, { connectionId: row.id, cause, outcome });

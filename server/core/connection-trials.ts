@@ -95,6 +95,7 @@ async function takePlace(
       version: current.version + 1,
       status: 'passed',
       tested_at: platform.now(),
+      credentials_expire_at: outcome.credentialsExpireAt,
       test_due_at: nextTestAt(platform, outcome, current.status),
       updated_at: platform.now(),
     })

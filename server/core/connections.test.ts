@@ -39,6 +39,7 @@ test('a connection is kept as it was given and found by id and slug, its secret 
     projectIds: null,
     status: 'untested',
     testedAt: null,
+    credentialsExpireAt: null,
   });
   assert.deepEqual(await getConnection(platform, owner, id), made);
   assert.deepEqual(await getConnection(platform, owner, 'uber-uns'), made);
@@ -183,7 +184,7 @@ test('the list is paged, searched, filtered and sorted', async (t) => {
   assert.deepEqual(await list({ status: 'passed' }), []);
   assert.deepEqual(await list({ project: 'blog' }), ['b', 'A_%']);
   assert.deepEqual(await list({ project: shop.id }), ['b', 'A_%', 'c']);
-  assert.deepEqual(await list({ project: 'nowhere' }), []);
+  await assert.rejects(list({ project: 'nowhere' }), isAbout('/project'));
   for (const by of ['name', 'createdAt'] as const) {
     for (const descending of [false, true]) {
       const sort = { by, descending };

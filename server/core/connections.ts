@@ -62,6 +62,7 @@ export async function createConnection(platform: Platform, actor: Actor, input: 
         version: 1,
         status: 'untested',
         tested_at: null,
+        credentials_expire_at: null,
         test_due_at: now(),
         worker: null,
         claimed_until: null,

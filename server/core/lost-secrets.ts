@@ -109,6 +109,7 @@ async function dropConnectionSecret(platform: Platform, { key, sealed }: SealedR
       version: eb('version', '+', 1),
       status: 'untested',
       tested_at: null,
+      credentials_expire_at: null,
       test_due_at: now(),
       updated_at: now(),
     }))

@@ -15,9 +15,13 @@ export type Measurements = {
   removalsWaiting: number;
   /** By how their last test went. */
   connections: Readonly<Record<ConnectionRow['status'], number>>;
+  /** What they have stored ends soon, or has ended. */
+  connectionsExpiring: number;
 };
 
-export async function measure({ db, scans }: Platform): Promise<Measurements> {
+const soonMs = 7 * 24 * 60 * 60_000;
+
+export async function measure({ db, scans, now }: Platform): Promise<Measurements> {
   const registries = await db
     .selectFrom('registries')
     .select(({ fn }) => [fn.countAll().as('count'), fn.sum('size').as('size'), fn.sum('reserved').as('reserved')])
@@ -35,7 +39,11 @@ export async function measure({ db, scans }: Platform): Promise<Measurements> {
     .where('state', '=', sql.lit<'doomed'>('doomed'))
     .executeTakeFirstOrThrow();
   // A team may have ten thousand of these.
-  const connections = await scans.selectFrom('connections').select(['status', count]).groupBy('status').execute();
+  const connections = await scans
+    .selectFrom('connections')
+    .select(['status', count, expiring(now() + soonMs)])
+    .groupBy('status')
+    .execute();
   const connectionsOf = (status: string) => Number(connections.find((row) => row.status === status)?.count ?? 0);
   const operationsIn = (state: string) => Number(operations.find((row) => row.state === state)?.count ?? 0);
   return {
@@ -51,7 +59,11 @@ export async function measure({ db, scans }: Platform): Promise<Measurements> {
       passed: connectionsOf('passed'),
       failed: connectionsOf('failed'),
     },
+    connectionsExpiring: connections.reduce((sum, { expiring }) => sum + Number(expiring), 0),
   };
 }
 
 const count = sql<number>`count(*)`.as('count');
+
+const expiring = (before: number) =>
+  sql<number>`count(case when credentials_expire_at <= ${before} then 1 end)`.as('expiring');

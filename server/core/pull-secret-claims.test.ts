@@ -120,6 +120,9 @@ test('it ends with stored credentials that are known to end, and those that have
   const secret = await read();
   assert.equal(secret.expiresAt, start + 10 * dayMs);
   assert.deepEqual(secret.warnings, []);
+  registry.users.clear();
+  assert.equal((await testConnection(platform, owner, { connection: 'ending' })).passed, false);
+  assert.equal((await read()).expiresAt, start + 10 * dayMs, 'what refuses a secret does not make it last');
   platform.clock.advance(10 * dayMs);
   const late = await read();
   assert.equal(late.expiresAt, start + 90 * dayMs);

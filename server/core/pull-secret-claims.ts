@@ -1,6 +1,5 @@
 // What the connections of a project put into its pull secret.
 
-import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { openSecret, type Row, toProvider, visibleConnections } from './connection-rows.ts';
 import { toUpstreamTargets } from './connection-targets.ts';
@@ -9,9 +8,6 @@ import type { Platform } from './platform.ts';
 import { providerRules } from './providers.ts';
 import type { PullSecretClaim } from './pull-secret-entries.ts';
 import { isUpstreamFault, type UpstreamFault, type UpstreamLogin } from './upstream.ts';
-
-/** `ends_at`: when what is stored ends, as far as its last test has told. */
-export type UsableRow = Row & { ends_at: number | null };
 
 /** While they are read and written down nobody else writes on SQLite; and more fit into no Kubernetes Secret. */
 const usableMax = 1000;
@@ -23,17 +19,14 @@ const usable = (platform: Platform, actor: Actor, projectId: string) =>
     .limit(usableMax + 1);
 
 /** The connections with a secret that the project may use, oldest first; one more than `usableMax` if there are more. */
-export function listUsable(platform: Platform, actor: Actor, projectId: string): Promise<UsableRow[]> {
-  const endsAt = sql<number | null>`(select max(t.credentials_expire_at) from connection_tests t
-    where t.connection_id = connections.id and t.passed = 1 and t.created_at = connections.tested_at)`;
-  return usable(platform, actor, projectId).select(endsAt.as('ends_at')).execute();
-}
+export const listUsable = (platform: Platform, actor: Actor, projectId: string): Promise<Row[]> =>
+  usable(platform, actor, projectId).execute();
 
 /**
  * As `listUsable`; deletions, changes and new restrictions of them wait for the end of the transaction. What came between
  * the lock and the list is not among them: nothing would keep it from ending meanwhile.
  */
-export async function lockUsable(platform: Platform, actor: Actor, projectId: string): Promise<UsableRow[]> {
+export async function lockUsable(platform: Platform, actor: Actor, projectId: string): Promise<Row[]> {
   const locked = await platform.db
     .updateTable('connections')
     .set((eb) => ({ name: eb.ref('name') }))
@@ -79,7 +72,7 @@ const versionOf = ({ id, version }: Row) => `${id}/${version}`;
 type Claimed = { claims: PullSecretClaim[]; warnings: string[] };
 
 /** A connection that gives nothing now is a warning and keeps nothing from the others. */
-export function claimConnections(platform: Platform, rows: readonly UsableRow[], logins: Logins): Claimed {
+export function claimConnections(platform: Platform, rows: readonly Row[], logins: Logins): Claimed {
   const claimed: Claimed = { claims: [], warnings: rows.length > usableMax ? [tooMany] : [] };
   for (const row of rows.slice(0, usableMax)) {
     const claims = claimConnection(platform, row, logins);
@@ -88,8 +81,8 @@ export function claimConnections(platform: Platform, rows: readonly UsableRow[],
       continue;
     }
     claimed.claims.push(...claims);
-    if (row.ends_at === null || row.ends_at > platform.now()) continue;
-    const end = new Date(row.ends_at).toISOString();
+    if (row.credentials_expire_at === null || row.credentials_expire_at > platform.now()) continue;
+    const end = new Date(row.credentials_expire_at).toISOString();
     claimed.warnings.push(
       `What connection ${row.slug} has stored ended at ${end}, its registry says. Enter a new secret.`,
     );
@@ -100,11 +93,11 @@ export function claimConnections(platform: Platform, rows: readonly UsableRow[],
 const tooMany = `The project may use more than ${usableMax} connections: all but the oldest ${usableMax} are left out. Restrict some to other projects.`;
 
 /** A sentence that says why there are none. */
-function claimConnection(platform: Platform, row: UsableRow, logins: Logins): PullSecretClaim[] | string {
+function claimConnection(platform: Platform, row: Row, logins: Logins): PullSecretClaim[] | string {
   const source = { kind: 'connection', id: row.id, slug: row.slug } as const;
   const targets = openTargets(platform, row);
   if (!targets) return 'its stored secret cannot be opened. Enter it again.';
-  const own = (host: string, namespace: string) => ({ source, host, namespace, expiresAt: row.ends_at });
+  const own = (host: string, namespace: string) => ({ source, host, namespace, expiresAt: row.credentials_expire_at });
   if (!needsLogin(row)) {
     return targets.map(({ host, namespace, credentials }) => ({ ...own(host, namespace), credentials }));
   }
@@ -112,7 +105,7 @@ function claimConnection(platform: Platform, row: UsableRow, logins: Logins): Pu
   if (!login) return 'its token was not there in time, or it was changed meanwhile. Fetch the pull secret again.';
   if (isUpstreamFault(login)) return login.message;
   const { expiresAt, ...credentials } = login;
-  return [{ ...own(row.host, row.namespace), credentials, expiresAt: expiresAt ?? row.ends_at }];
+  return [{ ...own(row.host, row.namespace), credentials, expiresAt: expiresAt ?? row.credentials_expire_at }];
 }
 
 /** Undefined where the secret does not open: one damaged row is no reason to hand out nothing. */

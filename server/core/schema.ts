@@ -301,6 +301,8 @@ export type ConnectionRow = {
   version: number;
   status: 'untested' | 'passed' | 'failed';
   tested_at: number | null;
+  /** When what is stored ends, as far as a test of it has told. */
+  credentials_expire_at: number | null;
   test_due_at: number;
   worker: string | null;
   claimed_until: number | null;

@@ -214,6 +214,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     version: 'number',
     status: 'text',
     tested_at: 'number',
+    credentials_expire_at: 'number',
     test_due_at: 'number',
     worker: 'text',
     claimed_until: 'number',

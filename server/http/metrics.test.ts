@@ -46,5 +46,6 @@ test('pushes, pulls, requests and sizes are counted, and no label names a tenant
   assert.match(text, new RegExp(`^lading_size_bytes ${size}$`, 'm'));
   assert.match(text, /^lading_operations_queued 0$/m);
   assert.match(text, /^lading_connections\{status="failed"\} 0$/m);
+  assert.match(text, /^lading_connections_expiring 0$/m);
   assert.doesNotMatch(text, /secret-team|secret-app/);
 });

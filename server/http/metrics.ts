@@ -54,6 +54,7 @@ function newGauges(registry: Registry): ReadonlyMap<Exclude<keyof Measurements, 
     ['uploads', newGauge('uploads', 'Upload sessions.')],
     ['operationsQueued', newGauge('operations_queued', 'Operations that wait for a worker.')],
     ['operationsRunning', newGauge('operations_running', 'Operations that are being worked on.')],
+    ['connectionsExpiring', newGauge('connections_expiring', 'Connections whose secret ends within 7 days, or has.')],
     ['removalsWaiting', newGauge('removals_waiting', 'Objects that nothing needs and that are not removed yet.')],
   ]);
 }

@@ -15,7 +15,7 @@ export const connections: Migration = {
       sealed_secret ${text}, replacement_username ${text}, sealed_replacement ${text}, aws_region ${text},
       token_host ${text}, is_restricted ${bigint} not null, version ${bigint} not null,
       status ${text} not null check (status in ('untested', 'passed', 'failed')), tested_at ${bigint},
-      test_due_at ${bigint} not null, worker ${text}, claimed_until ${bigint}, created_at ${bigint} not null,
+      credentials_expire_at ${bigint}, test_due_at ${bigint} not null, worker ${text}, claimed_until ${bigint}, created_at ${bigint} not null,
       updated_at ${bigint} not null, unique (team_id, folded_name), unique (team_id, slug)
     ) ${table}`,
     'create index connections_by_team on connections (team_id, id)',

@@ -42,6 +42,7 @@ test('a connection is made, shown without its secret, changed, listed and forgot
     projectIds: null,
     status: 'untested',
     testedAt: null,
+    credentialsExpireAt: null,
   });
   for (const ref of [id, 'scripted']) assert.deepEqual((await call(`GET /connections/${ref}`)).json, made.json);
   const patched = await call('PATCH /connections/scripted', { body: { description: '', projectIds: ['default'] } });

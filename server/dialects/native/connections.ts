@@ -145,7 +145,7 @@ function withProjects<Body extends { projectIds?: string[] | null }>({ projectId
 }
 
 const etagOf = (connection: CoreConnection) => {
-  const { status: _, testedAt: __, ...changeable } = connection;
+  const { status: _, testedAt: __, credentialsExpireAt: ___, ...changeable } = connection;
   return toETag(Object.values(changeable));
 };
 
@@ -167,6 +167,7 @@ export function toWireConnection(connection: CoreConnection): Static<typeof Conn
     projectIds: connection.projectIds && [...connection.projectIds],
     status: connection.status,
     testedAt: toTimeOrNull(connection.testedAt),
+    credentialsExpireAt: toTimeOrNull(connection.credentialsExpireAt),
     createdAt: toTime(connection.createdAt),
     updatedAt: toTime(connection.updatedAt),
   };
