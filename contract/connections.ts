@@ -1,10 +1,23 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { listOf, pageQuery, searchQuery } from './page.ts';
 import { Project } from './projects.ts';
 import { providerIds } from './providers.ts';
 import { Id, idsOrNull, NameInput, named, nullable, oneOf, refer, Time } from './values.ts';
 
 const statuses = ['untested', 'passed', 'failed'] as const;
+
+/** How a test went, in short. */
+const LastTest = Type.Object(
+  {
+    passed: Type.Boolean(),
+    failedStep: nullable(Type.String()),
+    message: Type.String({ description: 'One sentence for people.' }),
+    testedAt: Time,
+  },
+  { additionalProperties: false },
+);
+const lastTest = (description: string) =>
+  Type.Unsafe<Static<typeof LastTest> | null>({ ...LastTest, type: ['object', 'null'], description });
 
 export const Connection = named(
   'Connection',
@@ -20,11 +33,14 @@ export const Connection = named(
     username: Type.String({ description: 'Empty without a secret, and where auths of several hosts have their own.' }),
     hasSecret: Type.Boolean({ description: 'False: it is read anonymously.' }),
     hasReplacement: Type.Boolean({ description: 'A new secret waits until it passes its test.' }),
-    awsRegion: nullable(Type.String({ description: 'For ECR, where it is not the one in the host.' })),
+    awsRegion: nullable(
+      Type.String({ description: 'Kept for tools that want it; ECR is asked in the region of the host.' }),
+    ),
     tokenHost: nullable(Type.String({ description: 'A token service elsewhere that may get the credentials.' })),
     projectIds: idsOrNull('The projects that may use it; null: all of the team.'),
     status: oneOf(statuses, { description: 'How its last test went.' }),
     testedAt: nullable(Time),
+    lastTest: lastTest('Its last test; null while it is untested.'),
     credentialsExpireAt: nullable({ ...Time, description: 'When the stored secret ends, where a test has told.' }),
     createdAt: Time,
     updatedAt: Time,
@@ -142,6 +158,15 @@ export const ReplacedSecret = named('ReplacedSecret', {
   test: refer(ConnectionTest),
   connection: refer(Connection),
 });
+
+export const WaitingReplacement = named(
+  'WaitingReplacement',
+  {
+    username: Type.String({ description: 'The one that goes with it; empty where it has its own.' }),
+    lastTest: lastTest('Why it waits; null where its test did not come to an end.'),
+  },
+  'A new secret that takes the place of the stored one once it passes. It is shown nowhere.',
+);
 
 export const RevealedConnection = named(
   'RevealedConnection',

@@ -66,6 +66,17 @@ test('where a provider gives no token, that connection is a warning and the othe
   );
 });
 
+// Anybody with a key may fetch pull secrets, and AWS answers so many questions of an account and no more.
+test('however often a pull secret is fetched, a key that is dead is asked for once a minute', async (t) => {
+  let asked = 0;
+  const { connect, read, account } = await openEcr(t, async () => void asked++);
+  account.secretAccessKey = 'replaced in AWS';
+  for (let i = 0; i < 5; i++) await connect({ name: `aws-${i}`, ...ecr, url: ecrHost.replace('12', `${10 + i}`) });
+  const secrets = await Promise.all(Array.from({ length: 10 }, () => read()));
+  for (const { warnings } of secrets) assert.equal(warnings.length, 5);
+  assert.equal(asked, 5);
+});
+
 test('AWS out of reach keeps nothing from the others either', async (t) => {
   const { connect, read, amazon } = await openEcr(t);
   await connect({ name: 'aws', ...ecr });

@@ -132,13 +132,28 @@ test('a token is kept until an hour before its end, and one request serves all w
   assert.equal(amazon.seen.length, 2);
 });
 
-test('another secret has another token, and a failure is not kept', async (t) => {
-  const { logIn, amazon } = await openEcr(t);
+test('another secret has another token, and a failure is kept for a minute only', async (t) => {
+  const { logIn, amazon, clock } = await openEcr(t);
   const wrong = ecrTarget({ credentials: { ...accessKey, password: 'wrong' } });
   assert.ok('expiresAt' in (await logIn(ecrTarget())));
   assert.ok('step' in (await logIn(wrong)));
+  clock.time += 60_000 - 1;
+  assert.ok('step' in (await logIn(wrong)));
+  assert.equal(amazon.seen.length, 2);
+  clock.time += 1;
   assert.ok('step' in (await logIn(wrong)));
   assert.equal(amazon.seen.length, 3);
+});
+
+test('a check that passes ends what a failure is kept for', async (t) => {
+  const { check, logIn, account } = await openEcr(t);
+  const { accessKeyId } = account;
+  account.accessKeyId = 'AKIANEW';
+  assert.ok('step' in (await logIn(ecrTarget())));
+  account.accessKeyId = accessKeyId;
+  assert.ok('step' in (await logIn(ecrTarget())), 'nobody has looked');
+  assert.equal(outline(await check(ecrTarget())), 'ppppps');
+  assert.ok('expiresAt' in (await logIn(ecrTarget())));
 });
 
 // Otherwise a key that was deleted would pass its tests for as long as its last token holds.

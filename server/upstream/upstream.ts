@@ -73,20 +73,31 @@ function keyOf({ provider, host, awsRegion }: UpstreamTarget, { username, passwo
 }
 
 const hourMs = 3600_000;
+const failureMs = 60_000;
 const entriesMax = 10_000;
 
-/** Logins of the last hours. Whoever asks while one is being made waits for that one; what failed is not kept. */
+/** As the newest. */
+function put<Value>(entries: Map<string, Value>, key: string, value: Value): void {
+  // Whoever was put there first is the next to go.
+  entries.delete(key);
+  entries.set(key, value);
+  for (const oldest of entries.keys()) {
+    if (entries.size <= entriesMax) break;
+    entries.delete(oldest);
+  }
+}
+
+/**
+ * Logins of the last hours. Whoever asks while one is being made waits for that one. What failed is the answer for a
+ * minute: pull secrets ask for dead keys as often as they are fetched, and AWS bounds how often it answers at all.
+ */
 function openLoginCache(now: () => number) {
   const kept = new Map<string, UpstreamLogin>();
   const underway = new Map<string, Promise<UpstreamLogin | UpstreamFault>>();
+  const failed = new Map<string, { fault: UpstreamFault; until: number }>();
   const keep = (key: string, login: UpstreamLogin) => {
-    // Whoever was put there first is the next to go.
-    kept.delete(key);
-    kept.set(key, login);
-    for (const oldest of kept.keys()) {
-      if (kept.size <= entriesMax) break;
-      kept.delete(oldest);
-    }
+    failed.delete(key);
+    put(kept, key, login);
   };
   const isFresh = ({ expiresAt }: UpstreamLogin) => expiresAt !== null && expiresAt - now() > hourMs;
   return {
@@ -96,10 +107,13 @@ function openLoginCache(now: () => number) {
       if (known && isFresh(known)) return known;
       const waiting = underway.get(key);
       if (waiting) return waiting;
+      const failure = failed.get(key);
+      if (failure && failure.until > now()) return failure.fault;
       const made = make().finally(() => underway.delete(key));
       underway.set(key, made);
       const login = await made;
-      if (!isUpstreamFault(login)) keep(key, login);
+      if (isUpstreamFault(login)) put(failed, key, { fault: login, until: now() + failureMs });
+      else keep(key, login);
       return login;
     },
   };
