@@ -108,13 +108,10 @@ test('no way to write an address leads inside, and nothing tells what listens th
   };
   const [native, ...others] = connectionSurfaces;
   assert.ok(native);
-  for (const host of insideHosts) for (const scheme of ['', 'http://']) await attack(native, `${scheme}${host}`);
+  for (const host of insideHosts) await attack(native, host);
   const some = insideHosts.filter((_, i) => i % 4 === 0);
   for (const surface of others) for (const host of some) await attack(surface, host);
-  for (const surface of connectionSurfaces) {
-    for (const scheme of schemes)
-      for (const host of ['127.0.0.1', 'localhost']) await attack(surface, `${scheme}${host}`);
-  }
+  for (const surface of connectionSurfaces) for (const scheme of schemes) await attack(surface, `${scheme}localhost`);
   assert.equal(touched(), 0);
 });
 
