@@ -1,6 +1,6 @@
 import { type Expression, type SqlBool, sql } from 'kysely';
 import type { Actor } from './actors.ts';
-import { type Connection, type Row, readProjects, toSeen, visibleConnections } from './connection-rows.ts';
+import { type Connection, listedConnections, type Row, readProjects, toSeen } from './connection-rows.ts';
 import {
   type Page,
   type PageInput,
@@ -37,7 +37,7 @@ export async function listConnections(
   const named = input.project === undefined ? undefined : await findProject(platform, actor, input.project);
   if (input.project !== undefined && !named) return { items: [], nextCursor: null };
   const projectId = input.projectId ?? named?.id;
-  const query = visibleConnections(platform, actor, projectId).where((eb) => eb.and(conditionsOf(input)));
+  const query = listedConnections(platform, actor, projectId).where((eb) => eb.and(conditionsOf(input)));
   const columns = by === 'name' ? [byName, byId] : [byId];
   const page = await readPage(query, { columns, descending }, input, (row) => row);
   const projects = await readProjects(

@@ -91,6 +91,23 @@ export function visibleConnections({ db }: Platform, actor: Actor, projectId?: s
   return query;
 }
 
+/** The same for lists: of secrets, which may be long, they read only whether there are any. */
+export const listedConnections = (platform: Platform, actor: Actor, projectId?: string | undefined) =>
+  visibleConnections(platform, actor, projectId)
+    .clearSelect()
+    .select(unsealed)
+    .select([whether('sealed_secret').as('sealed_secret'), whether('sealed_replacement').as('sealed_replacement')]);
+
+const whether = (column: 'sealed_secret' | 'sealed_replacement') =>
+  sql<string | null>`case when ${sql.ref(column)} is null then null else '' end`;
+
+const unsealed = [
+  ...(['id', 'team_id', 'name', 'folded_name', 'slug', 'description', 'provider', 'url', 'host', 'namespace'] as const),
+  ...(['username', 'replacement_username', 'aws_region', 'token_host', 'is_restricted', 'version'] as const),
+  ...(['status', 'tested_at', 'credentials_expire_at', 'test_due_at', 'worker', 'claimed_until'] as const),
+  ...(['created_at', 'updated_at'] as const),
+] as const;
+
 const isFor = (projectIds: readonly string[]) =>
   sql<boolean>`(is_restricted = 0 or exists (select 1 from connection_projects p
     where p.connection_id = connections.id and p.project_id in (${sql.join([...orNone(projectIds)])})))`;

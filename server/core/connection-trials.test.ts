@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { afterCheck, openConnectionWorld } from '#test/connection-world.ts';
+import { listConnections } from './connection-lists.ts';
 import { stageReplacement } from './connection-replacements.ts';
+import { listedConnections } from './connection-rows.ts';
 import { testConnection } from './connection-tests.ts';
 import { revealConnection, updateConnection } from './connections.ts';
 
@@ -66,4 +68,20 @@ test('the log says when a new secret ends a failure, and not that one fails whic
   registry.users.set('alice', 'new');
   await stageReplacement(logging, owner, newOne);
   assert.deepEqual(lines, ['a connection fails its test', 'a connection passes its test again']);
+});
+
+test('a list says of each connection what it says itself, and reads no secret for that', async (t) => {
+  const { platform, owner, newOne, connect, seen, id } = await open(t);
+  const { id: anonymous } = await connect({ name: 'anonymous', username: undefined, password: undefined });
+  await stageReplacement(platform, owner, newOne);
+  const { items } = await listConnections(platform, owner, { limit: 9 });
+  assert.deepEqual(items, [await seen(id), await seen(anonymous)]);
+  const secrets = items.map(({ hasSecret, hasReplacement }) => [hasSecret, hasReplacement]);
+  assert.deepEqual(secrets, [
+    [true, true],
+    [false, false],
+  ]);
+  for (const row of await listedConnections(platform, owner).execute()) {
+    assert.ok(!row.sealed_secret && !row.sealed_replacement);
+  }
 });
