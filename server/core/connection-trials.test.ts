@@ -49,6 +49,9 @@ test('of two processes that test a secret that waits one has it take its place, 
 
 test('the same secret entered meanwhile for good is no test that has passed', async (t) => {
   const { platform, owner, registry, newOne, seen } = await open(t);
+  registry.users.set('alice', 'earlier');
+  const { test: earlier } = await stageReplacement(platform, owner, { connection, password: 'earlier' });
+  assert.ok(earlier.passed, earlier.message);
   registry.users.set('alice', 'new');
   const update = () => updateConnection(platform, owner, newOne);
   await assert.rejects(stageReplacement(afterCheck(platform, update), owner, newOne), { reason: 'conflict' });
