@@ -24,6 +24,7 @@ import {
   ReplaceSecret,
   RevealedConnection,
   UpdateConnection,
+  WaitingReplacement,
 } from './connections.ts';
 import { Image, ImageList, IndexEntry, Layer } from './images.ts';
 import { Operation, OperationList } from './operations.ts';
@@ -94,6 +95,7 @@ export const components: readonly Named[] = [
   ReplacedSecret,
   ReplaceSecret,
   RevealedConnection,
+  WaitingReplacement,
   Robot,
   RobotList,
   RobotWithSecret,

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Id, named, nullable, oneOf, refer, Time } from './values.ts';
+import { Id, labelPattern, named, nullable, oneOf, refer, subdomainPattern, Time } from './values.ts';
 
 const DockerAuth = Type.Object(
   {
@@ -65,8 +65,6 @@ export const KubernetesSecret = named(
   'A manifest for kubectl apply, which reads JSON as well as YAML.',
 );
 
-const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-
 export const PullSecretQuery = Type.Object(
   {
     format: Type.Optional(
@@ -74,14 +72,14 @@ export const PullSecretQuery = Type.Object(
     ),
     name: Type.Optional(
       Type.String({
-        pattern: `^${label}(?:\\.${label})*$`,
+        pattern: subdomainPattern,
         maxLength: 253,
         description: "The Secret's, with format=kubernetes: lading-pull.",
       }),
     ),
     namespace: Type.Optional(
       Type.String({
-        pattern: `^${label}$`,
+        pattern: labelPattern,
         maxLength: 63,
         description: "The Secret's, with format=kubernetes; without it, the one that kubectl applies it to.",
       }),

@@ -9,7 +9,19 @@ export const Time = Type.String({ format: 'date-time', examples: ['2026-11-21T10
 export const Bytes = Type.Integer({ minimum: 0, description: 'Bytes.' });
 
 /** What is sent in is bounded and printable here already; what it means is the core's to check. */
-export const NameInput = Type.String({ minLength: 1, maxLength: 255 });
+export const NameInput = Type.String({ minLength: 1, maxLength: 100 });
+
+const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+/** RFC 1123, as Kubernetes has it: of a namespace, and of a Secret. */
+export const labelPattern = `^${label}$`;
+export const subdomainPattern = `^${label}(?:\\.${label})*$`;
+
+/** What a pattern demands, as the end of a sentence. */
+export const patternWords: Readonly<Record<string, string>> = {
+  [labelPattern]: 'must be lower-case letters, digits and dashes, with a letter or digit at both ends, at most 63',
+  [subdomainPattern]:
+    'must be lower-case letters, digits, dashes and dots, with a letter or digit at both ends and beside each dot',
+};
 
 export const TimeInput = Type.String({
   format: 'date-time',

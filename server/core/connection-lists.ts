@@ -12,7 +12,7 @@ import {
 } from './page.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { findProject } from './projects.ts';
+import { requireNamedProject } from './projects.ts';
 import type { Provider } from './providers.ts';
 
 export type ConnectionFilter = {
@@ -21,12 +21,12 @@ export type ConnectionFilter = {
   status?: Connection['status'] | undefined;
   /** Id of a project: only what it may use. */
   projectId?: string | undefined;
-  /** The same by id or slug; of a project that the actor does not see nothing is found. */
+  /** The same by id or slug; one that the actor does not see is refused as one that never was. */
   project?: string | undefined;
   sort?: Sort<'name' | 'createdAt'> | undefined;
 };
 
-/** Oldest first unless asked otherwise. */
+/** Oldest first unless asked otherwise. Throws `invalid` for an unknown project. */
 export async function listConnections(
   platform: Platform,
   actor: Actor,
@@ -34,8 +34,7 @@ export async function listConnections(
 ): Promise<Page<Connection>> {
   requirePermission(actor, 'connections:read');
   const { by, descending } = input.sort ?? { by: 'createdAt', descending: false };
-  const named = input.project === undefined ? undefined : await findProject(platform, actor, input.project);
-  if (input.project !== undefined && !named) return { items: [], nextCursor: null };
+  const named = input.project === undefined ? undefined : await requireNamedProject(platform, actor, input.project);
   const projectId = input.projectId ?? named?.id;
   const query = listedConnections(platform, actor, projectId).where((eb) => eb.and(conditionsOf(input)));
   const columns = by === 'name' ? [byName, byId] : [byId];

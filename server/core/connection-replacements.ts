@@ -6,6 +6,7 @@
 import type { Actor } from './actors.ts';
 import { recordAudit } from './audit.ts';
 import { lockForChange } from './connection-changes.ts';
+import { nothingWaits } from './connection-last-tests.ts';
 import {
   type Connection,
   findConnectionRow,
@@ -22,7 +23,6 @@ import { parseSecret, type SecretInput } from './connection-secrets.ts';
 import type { ConnectionTest } from './connection-test-rows.ts';
 import { tryReplacement } from './connection-trials.ts';
 import { refuseConnection } from './connection-url.ts';
-import { Failure } from './failure.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { transact } from './transact.ts';
@@ -120,8 +120,3 @@ export async function discardReplacement(
     await recordAudit(platform, actor, { action: 'connection.discard', target: toTarget(row) });
   });
 }
-
-const nothingWaits = () =>
-  new Failure('not_found', 'No new secret waits to replace the stored one of this connection.', {
-    about: 'connection',
-  });

@@ -115,6 +115,14 @@ export async function findProject({ db }: Platform, actor: Actor, ref: string): 
   return row && seesProject(actor, row.id) ? toProject(row) : undefined;
 }
 
+/** The same for filters: an empty list would hide a slip of the pen. Throws `invalid`. */
+export async function requireNamedProject(platform: Platform, actor: Actor, ref: string): Promise<Project> {
+  const project = await findProject(platform, actor, ref);
+  if (project) return project;
+  const said = 'names no project that this API key sees';
+  throw new Failure('invalid', `project ${said}.`, { about: 'project', fields: { '/project': said } });
+}
+
 export function projectUnknown(ref: string): Failure {
   return new Failure('not_found', `There is no project ${JSON.stringify(ref.slice(0, 80))}.`, { about: 'project' });
 }

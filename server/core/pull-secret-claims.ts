@@ -3,11 +3,12 @@
 import type { Actor } from './actors.ts';
 import { openSecret, type Row, toProvider, visibleConnections } from './connection-rows.ts';
 import { toUpstreamTargets } from './connection-targets.ts';
+import type { ConnectionTest } from './connection-test-rows.ts';
 import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
 import { providerRules } from './providers.ts';
 import type { PullSecretClaim } from './pull-secret-entries.ts';
-import { isUpstreamFault, type UpstreamFault, type UpstreamLogin } from './upstream.ts';
+import { isUpstreamFault, type UpstreamFault, type UpstreamLogin, type UpstreamStep } from './upstream.ts';
 
 /** While they are read and written down nobody else writes on SQLite; and more fit into no Kubernetes Secret. */
 const usableMax = 1000;
@@ -72,7 +73,12 @@ const versionOf = ({ id, version }: Row) => `${id}/${version}`;
 type Claimed = { claims: PullSecretClaim[]; warnings: string[] };
 
 /** A connection that gives nothing now is a warning and keeps nothing from the others. */
-export function claimConnections(platform: Platform, rows: readonly Row[], logins: Logins): Claimed {
+export function claimConnections(
+  platform: Platform,
+  rows: readonly Row[],
+  logins: Logins,
+  lastTests: ReadonlyMap<string, ConnectionTest> = new Map(),
+): Claimed {
   const claimed: Claimed = { claims: [], warnings: rows.length > usableMax ? [tooMany] : [] };
   for (const row of rows.slice(0, usableMax)) {
     const claims = claimConnection(platform, row, logins);
@@ -81,6 +87,8 @@ export function claimConnections(platform: Platform, rows: readonly Row[], login
       continue;
     }
     claimed.claims.push(...claims);
+    const refused = describeRefusal(lastTests.get(row.id));
+    if (refused !== undefined) claimed.warnings.push(`Connection ${row.slug} ${refused}`);
     if (row.credentials_expire_at === null || row.credentials_expire_at > platform.now()) continue;
     const end = new Date(row.credentials_expire_at).toISOString();
     claimed.warnings.push(
@@ -88,6 +96,14 @@ export function claimConnections(platform: Platform, rows: readonly Row[], login
     );
   }
   return claimed;
+}
+
+/** What a pull would meet, too; a registry that was not reached may be there for whoever pulls. */
+const refusingSteps: readonly (UpstreamStep | null)[] = ['registry', 'challenge', 'token'];
+
+function describeRefusal(test: ConnectionTest | undefined): string | undefined {
+  if (!test || test.passed || !refusingSteps.includes(test.failedStep)) return undefined;
+  return `failed its last test at ${new Date(test.testedAt).toISOString()}: ${test.message}`;
 }
 
 const tooMany = `The project may use more than ${usableMax} connections: all but the oldest ${usableMax} are left out. Restrict some to other projects.`;

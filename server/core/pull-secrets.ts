@@ -4,6 +4,7 @@
 import type { Actor } from './actors.ts';
 import { requireNotRevoked } from './actors.ts';
 import { recordAudit } from './audit.ts';
+import { readLastTests } from './connection-last-tests.ts';
 import { requirePermission } from './permissions.ts';
 import type { Platform } from './platform.ts';
 import { findProject, lockProject, type Project, projectUnknown, toTarget } from './projects.ts';
@@ -53,7 +54,11 @@ async function handOut(platform: Platform, actor: Actor, { project, ref, logins 
   const rows = await lockUsable(platform, actor, project.id);
   if (!(await lockProject(platform, project.id))) throw projectUnknown(ref);
   const hosted = await claimHosted(platform, project);
-  const { claims, warnings } = claimConnections(platform, rows, logins);
+  const lastTests = await readLastTests(
+    platform,
+    rows.map(({ id }) => id),
+  );
+  const { claims, warnings } = claimConnections(platform, rows, logins, lastTests);
   const arranged = arrangeClaims([...hosted, ...claims]);
   const connections = connectionsOf(arranged.entries);
   await noteUses(platform, actor, project, connections);

@@ -114,8 +114,10 @@ test("another team's registry is not found, in the words used for one that never
   }
   assert.equal(new Set(messages).size, 1);
   assert.equal((await getRegistry(platform, acme.owner, acme.registryId)).isPublic, false);
-  const listed = await listRegistries(platform, other.owner, { limit: 10, project: acme.projectId });
-  assert.deepEqual(listed.items, []);
+  for (const project of [acme.projectId, 'nowhere']) {
+    const refused = { reason: 'invalid', message: 'project names no project that this API key sees.' };
+    await assert.rejects(listRegistries(platform, other.owner, { limit: 10, project }), refused, project);
+  }
 });
 
 test("a key bound to a project sees its registries and the team's, and changes its own alone", async (t) => {

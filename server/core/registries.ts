@@ -7,7 +7,7 @@ import type { Operation } from './operations.ts';
 import { type Page, type PageInput, readPage, type Sort, type SortColumn, toSearchPattern } from './page.ts';
 import { requirePermission, seesProject } from './permissions.ts';
 import type { Platform } from './platform.ts';
-import { isProject, orNone, requireCovered, requireProjects } from './projects.ts';
+import { isProject, orNone, requireCovered, requireNamedProject, requireProjects } from './projects.ts';
 import { getRegion } from './regions.ts';
 import {
   beingDeleted,
@@ -69,13 +69,14 @@ const onlyProject = ({ projectIds }: Actor) => (projectIds?.length === 1 ? (proj
 export type RegistryFilter = { search?: string | undefined; project?: string | undefined };
 export type RegistryOrder = Sort<'name' | 'createdAt' | 'size'>;
 
-/** The team's registries that the actor sees, by name unless asked otherwise. */
+/** The team's registries that the actor sees, by name unless asked otherwise. Throws `invalid` for an unknown project. */
 export async function listRegistries(
   platform: Platform,
   actor: Actor,
   input: PageInput & RegistryFilter & { sort?: RegistryOrder | undefined },
 ): Promise<Page<Registry>> {
   requirePermission(actor, 'registries:read');
+  if (input.project !== undefined) await requireNamedProject(platform, actor, input.project);
   const { by, descending } = input.sort ?? { by: 'name', descending: false };
   return readPage(visibleRegistries(platform, actor, input), { columns: orders[by], descending }, input, toRegistry);
 }

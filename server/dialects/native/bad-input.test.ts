@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Json, nativeBase } from '#test/native-client.ts';
+import { type Json, nativeBase, openNative } from '#test/native-client.ts';
 import {
   bodyFor,
   type Endpoint,
@@ -250,4 +250,13 @@ test('no header is more than refused', async (t) => {
     assertRefused(answer, text);
     assert.equal(answer.status, 401, text);
   }
+});
+
+test('what a body lacks is said in words, with the limit that there is', async (t) => {
+  const { call } = await openNative(t);
+  const make = async (body: unknown) => (await call('POST /projects', { body: body as object })).json.detail;
+  assert.equal(await make([]), 'The body must be an object.');
+  assert.equal(await make({ name: 5 }), 'name in the body must be a string.');
+  assert.equal(await make({ name: '' }), 'name in the body must have at least 1 character.');
+  assert.equal(await make({ name: 'x'.repeat(5000) }), 'name in the body must have at most 100 characters.');
 });

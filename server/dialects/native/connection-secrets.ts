@@ -1,11 +1,12 @@
-import { ReplacedSecret, ReplaceSecret, RevealedConnection } from '#contract/connections.ts';
+import { ReplacedSecret, ReplaceSecret, RevealedConnection, WaitingReplacement } from '#contract/connections.ts';
 import { refer } from '#contract/values.ts';
+import { getReplacement } from '#core/connection-last-tests.ts';
 import { discardReplacement, stageReplacement } from '#core/connection-replacements.ts';
 import { revealConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
 import { actorOf } from '#http/sign-in.ts';
 import { toWireTest } from './connection-tests.ts';
-import { toWireConnection } from './connections.ts';
+import { toLastTest, withLastTest } from './connections.ts';
 import { about, ConnectionPath, type NativeApp, NoContent, refusals } from './endpoint.ts';
 
 export function bindConnectionSecrets(app: NativeApp, platform: Platform): void {
@@ -40,6 +41,10 @@ export function bindConnectionSecrets(app: NativeApp, platform: Platform): void 
     },
   );
 
+  bindReplacement(app, platform);
+}
+
+function bindReplacement(app: NativeApp, platform: Platform): void {
   app.put(
     '/connections/:connection/replacement',
     {
@@ -58,7 +63,23 @@ export function bindConnectionSecrets(app: NativeApp, platform: Platform): void 
     async (request) => {
       const input = { ...request.body, ...request.params };
       const { connection, username, test } = await stageReplacement(platform, actorOf(request), input);
-      return { replaced: test.passed, username, test: toWireTest(test), connection: toWireConnection(connection) };
+      const shown = await withLastTest(platform, connection);
+      return { replaced: test.passed, username, test: toWireTest(test), connection: shown };
+    },
+  );
+
+  app.get(
+    '/connections/:connection/replacement',
+    {
+      schema: {
+        ...about('Connections', 'getReplacement', 'connections:read', 'Show which new secret waits, and why.'),
+        params: ConnectionPath,
+        response: { 200: refer(WaitingReplacement), ...refusals(404) },
+      },
+    },
+    async (request) => {
+      const waiting = await getReplacement(platform, actorOf(request), request.params.connection);
+      return { username: waiting.username, lastTest: toLastTest(waiting.lastTest) };
     },
   );
 

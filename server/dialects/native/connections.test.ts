@@ -42,6 +42,7 @@ test('a connection is made, shown without its secret, changed, listed and forgot
     projectIds: null,
     status: 'untested',
     testedAt: null,
+    lastTest: null,
     credentialsExpireAt: null,
   });
   for (const ref of [id, 'scripted']) assert.deepEqual((await call(`GET /connections/${ref}`)).json, made.json);
@@ -61,7 +62,7 @@ test('a connection is made, shown without its secret, changed, listed and forgot
   assert.deepEqual(await names('?provider=quay'), ['Another']);
   assert.deepEqual(await names('?status=failed'), []);
   assert.deepEqual(await names(`?project=${team.projectId}`), ['Scripted', 'Another']);
-  assert.deepEqual(await names('?project=nowhere'), []);
+  assert.equal((await call('GET /connections?project=nowhere')).status, 400);
   assert.equal((await make()).status, 409);
   assert.equal((await call(`DELETE /connections/${id}`)).status, 204);
   assert.equal((await call(`DELETE /connections/${id}`)).status, 404);
@@ -260,4 +261,34 @@ test('two hundred tests at once against a slow registry keep nobody else waiting
   openGate();
   const statuses = (await Promise.all(tests)).map(({ json }) => json.passed);
   assert.deepEqual(new Set(statuses), new Set([true]));
+});
+
+test('why a connection fails, and why a new secret waits, is seen without asking for its tests', async (t) => {
+  const { call, make, registry } = await open(t);
+  const { id, lastTest: none } = (await make({ password: 'wrong' })).json;
+  assert.equal(none, null);
+  const tested = (await call(`POST /connections/${id}/test`)).json;
+  const { passed, failedStep, message, testedAt } = tested;
+  assert.deepEqual([passed, failedStep], [false, 'token']);
+  const short = { passed, failedStep, message, testedAt };
+  assert.deepEqual((await call(`GET /connections/${id}`)).json.lastTest, short);
+  await make({ name: 'Untested' });
+  const listed = (await call('GET /connections')).json.items;
+  assert.deepEqual(
+    listed.map((one: Json) => one.lastTest),
+    [short, null],
+  );
+  const waiting = `/connections/${id}/replacement`;
+  assert.equal((await call(`GET ${waiting}`)).status, 404);
+  const staged = (await call(`PUT ${waiting}`, { body: { username: 'bob', password: 'planted wrong' } })).json;
+  assert.deepEqual([staged.replaced, staged.connection.lastTest], [false, short], 'it says nothing of the stored one');
+  const shown = await call(`GET ${waiting}`);
+  assert.deepEqual([shown.json.username, shown.json.lastTest.failedStep], ['bob', 'token']);
+  assert.ok(!shown.text.includes('planted'));
+  registry.users.set('bob', 'planted wrong');
+  assert.equal((await call(`POST /connections/${id}/test`)).json.cause, 'replacement');
+  assert.equal((await call(`GET ${waiting}`)).status, 404);
+  assert.equal((await call(`GET /connections/${id}`)).json.lastTest.passed, true);
+  const changed = await call(`PATCH /connections/${id}`, { body: { namespace: 'elsewhere' } });
+  assert.deepEqual([changed.json.status, changed.json.lastTest], ['untested', null]);
 });

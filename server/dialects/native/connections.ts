@@ -8,8 +8,10 @@ import {
   UpdateConnection,
 } from '#contract/connections.ts';
 import { refer } from '#contract/values.ts';
+import { readLastTests } from '#core/connection-last-tests.ts';
 import { listConnections } from '#core/connection-lists.ts';
 import type { Connection as CoreConnection } from '#core/connection-rows.ts';
+import type { ConnectionTest } from '#core/connection-test-rows.ts';
 import { listConnectionUses } from '#core/connection-uses.ts';
 import { createConnection, deleteConnection, getConnection, updateConnection } from '#core/connections.ts';
 import type { Platform } from '#core/platform.ts';
@@ -31,7 +33,7 @@ export function bindConnections(app: NativeApp, platform: Platform): void {
     async (request, reply) => {
       const connection = await createConnection(platform, actorOf(request), withProjects(request.body));
       reply.code(201).header('etag', etagOf(connection));
-      return toWireConnection(connection);
+      return toWireConnection(connection, undefined);
     },
   );
 
@@ -48,7 +50,11 @@ export function bindConnections(app: NativeApp, platform: Platform): void {
       const { search, provider, status, project, sort } = request.query;
       const filter = { search, provider, status, project, sort: fromSort<'name' | 'createdAt'>(sort) };
       const page = await listConnections(platform, actorOf(request), { ...fromPageQuery(request.query), ...filter });
-      return toList(page, toWireConnection);
+      const tests = await readLastTests(
+        platform,
+        page.items.map(({ id }) => id),
+      );
+      return toList(page, (one) => toWireConnection(one, tests.get(one.id)));
     },
   );
 
@@ -69,7 +75,7 @@ function bindConnection(app: NativeApp, platform: Platform): void {
     async (request, reply) => {
       const connection = await getConnection(platform, actorOf(request), request.params.connection);
       reply.header('etag', etagOf(connection));
-      return toWireConnection(connection);
+      return withLastTest(platform, connection);
     },
   );
 
@@ -91,7 +97,7 @@ function bindConnection(app: NativeApp, platform: Platform): void {
         expect: (current) => requireMatch(request.headers['if-match'], etagOf(current)),
       });
       reply.header('etag', etagOf(connection));
-      return toWireConnection(connection);
+      return withLastTest(platform, connection);
     },
   );
 
@@ -149,7 +155,18 @@ const etagOf = (connection: CoreConnection) => {
   return toETag(Object.values(changeable));
 };
 
-export function toWireConnection(connection: CoreConnection): Static<typeof Connection> {
+export async function withLastTest(platform: Platform, connection: CoreConnection) {
+  const tests = await readLastTests(platform, [connection.id]);
+  return toWireConnection(connection, tests.get(connection.id));
+}
+
+export function toLastTest(test: ConnectionTest | null | undefined): Static<typeof Connection>['lastTest'] {
+  if (!test) return null;
+  const { passed, failedStep, message, testedAt } = test;
+  return { passed, failedStep, message, testedAt: toTime(testedAt) };
+}
+
+function toWireConnection(connection: CoreConnection, test: ConnectionTest | undefined): Static<typeof Connection> {
   return {
     id: connection.id,
     name: connection.name,
@@ -167,6 +184,7 @@ export function toWireConnection(connection: CoreConnection): Static<typeof Conn
     projectIds: connection.projectIds && [...connection.projectIds],
     status: connection.status,
     testedAt: toTimeOrNull(connection.testedAt),
+    lastTest: toLastTest(test),
     credentialsExpireAt: toTimeOrNull(connection.credentialsExpireAt),
     createdAt: toTime(connection.createdAt),
     updatedAt: toTime(connection.updatedAt),

@@ -103,6 +103,8 @@ test('a name that Kubernetes refuses, or that nothing would have, is refused', a
     assert.equal(status, 400, query);
     assert.ok(!/planted|ldg_/.test(text), text);
   }
+  const bad = (await call('GET /projects/default/pull-secret?format=kubernetes&name=Bad_Name')).json;
+  assert.match(bad.detail, /^name in the query must be lower-case letters, digits, dashes and dots, /);
   const { status } = await call(`GET /projects/default/pull-secret?format=kubernetes&name=${'a'.repeat(63)}`);
   assert.equal(status, 200);
 });

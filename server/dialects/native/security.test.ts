@@ -260,6 +260,11 @@ test('no answer but the one that makes a secret shows it, not even to the owner'
     (await call('POST /api-keys', { body: { name: 'k', permissions: ['*'] } })).json,
     (await call(`POST /tokens/${mine.token}/regenerate`)).json,
   ].map((one) => one.secret as string);
+  const waiting = `PUT /connections/${mine.connection}/replacement`;
+  assert.equal(
+    (await call(waiting, { body: { username: 'alice', password: 'planted-password-2' } })).json.replaced,
+    false,
+  );
   for (const endpoint of endpointsOf(document).filter((one) => one.method === 'GET')) {
     const queries = ['', ...made.flatMap((secret) => endpoint.query.map(({ name }) => `?${name}=${secret}`))];
     for (const query of queries) {

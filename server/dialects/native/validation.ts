@@ -2,6 +2,7 @@ import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { components } from '#contract/components.ts';
+import { patternWords } from '#contract/values.ts';
 import { Failure } from '#core/failure.ts';
 
 type Properties = Readonly<Record<string, { type?: string }>>;
@@ -120,9 +121,24 @@ function describe(fault: Fault): [string, string][] {
       return []; // an unknown field, once more
     case 'enum':
       return [[at, `must be one of ${fault.params.allowedValues.join(', ')}`]];
+    case 'type':
+      return [[at, `must be ${[fault.params.type].flat().map(withArticle).join(' or ')}`]];
+    case 'pattern':
+      return [[at, patternWords[fault.params.pattern.toString()] ?? fault.message]];
+    case 'minLength':
+      return [[at, `must have at least ${countOf(fault.params.limit, 'character')}`]];
+    case 'maxLength':
+      return [[at, `must have at most ${countOf(fault.params.limit, 'character')}`]];
+    case 'minItems':
+      return [[at, `must have at least ${countOf(fault.params.limit, 'item')}`]];
+    case 'maxItems':
+      return [[at, `must have at most ${countOf(fault.params.limit, 'item')}`]];
     default:
       return [[at, fault.message]];
   }
 }
+
+const countOf = (limit: number | bigint, what: string) => `${limit} ${what}${Number(limit) === 1 ? '' : 's'}`;
+const withArticle = (type: string) => (type === 'null' ? type : `${/^[aio]/.test(type) ? 'an' : 'a'} ${type}`);
 
 const escapePointer = (name: string) => name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1');
