@@ -118,8 +118,8 @@ export const ConnectionTest = named(
   'ConnectionTest',
   {
     id: Id,
-    cause: oneOf(['asked', 'scheduled', 'replacement'], {
-      description: 'replacement: it was the new secret that was tried.',
+    cause: oneOf(['asked', 'changed', 'scheduled', 'replacement'], {
+      description: 'changed: it was made or changed; replacement: it was the new secret that was tried.',
     }),
     passed: Type.Boolean(),
     failedStep: nullable(Type.String()),

@@ -4,7 +4,7 @@ import { afterCheck, openConnectionWorld, secretOfAlice } from '#test/connection
 import { seedTeam } from '#test/platform.ts';
 import { stageReplacement } from './connection-replacements.ts';
 import { testNextConnection } from './connection-schedule.ts';
-import { testConnection } from './connection-tests.ts';
+import { listConnectionTests, testConnection } from './connection-tests.ts';
 import { createConnection, updateConnection } from './connections.ts';
 import type { Platform } from './platform.ts';
 
@@ -44,10 +44,11 @@ test('a connection is tested when it was made, and again after every interval, a
     assert.equal(await run(), 1);
   }
   assert.ok(due.size > 15, 'with some spread');
-  const causes = await platform.db.selectFrom('connection_tests').select('cause').distinct().execute();
+  const causes = await platform.db.selectFrom('connection_tests').select('cause').orderBy('id').execute();
   assert.deepEqual(
     causes.map(({ cause }) => cause),
-    ['scheduled'],
+    ['changed', ...Array(20).fill('scheduled')],
+    'the first is because it was made',
   );
 });
 
@@ -71,6 +72,11 @@ test('who asks for a test moves the next one, and a change makes it due', async 
   await updateConnection(platform, owner, { connection: id, password: 'wrong' });
   assert.equal(await run(), 1);
   assert.equal((await seen(id)).status, 'failed');
+  const { items } = await listConnectionTests(platform, owner, { connection: id, limit: 9 });
+  assert.deepEqual(
+    items.map(({ cause }) => cause),
+    ['changed', 'asked'],
+  );
 });
 
 test('a registry that could not be reached is tried again soon, one that refuses is not', async (t) => {

@@ -21,7 +21,7 @@ export async function testNextConnection(platform: Platform, workerId: string): 
   if (claimed === 'lost') return true;
   let isDone = false;
   try {
-    await runTest(platform, systemActor(claimed.team_id), claimed, 'scheduled');
+    await runTest(platform, systemActor(claimed.team_id), claimed, causeOf(claimed));
     isDone = true;
   } catch (error) {
     const reason = error instanceof Failure ? error.reason : undefined;
@@ -35,6 +35,9 @@ export async function testNextConnection(platform: Platform, workerId: string): 
   }
   return true;
 }
+
+/** A new connection, and one that leads elsewhere since its last test, is due at once. */
+const causeOf = ({ status }: Row) => (status === 'untested' ? 'changed' : 'scheduled');
 
 /** Changed or deleted meanwhile, or too much waits. */
 const expected: readonly Reason[] = ['conflict', 'not_found', 'throttled'];

@@ -9,7 +9,7 @@ import { upstreamSteps } from './upstream.ts';
 export type ConnectionTest = CheckOutcome & {
   id: string;
   connectionId: string;
-  /** `replacement`: what was tried is the secret that shall replace the stored one. */
+  /** `changed`: it was made or changed. `replacement`: what was tried is the secret that shall replace the stored one. */
   cause: ConnectionTestRow['cause'];
   testedAt: number;
 };

@@ -38,7 +38,7 @@ export async function testConnection(
 export const runTest = (platform: Platform, actor: Actor, row: Row, cause: Cause): Promise<ConnectionTest> =>
   shareTest(platform, actor, row, cause).test;
 
-type Cause = 'asked' | 'scheduled';
+type Cause = Exclude<ConnectionTest['cause'], 'replacement'>;
 
 function shareTest(platform: Platform, actor: Actor, row: Row, cause: Cause) {
   const { runningTests } = platform.local;

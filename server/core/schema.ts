@@ -317,7 +317,7 @@ export type ConnectionTestRow = {
   id: string;
   connection_id: string;
   /** `asked`: by a request; `scheduled`; `replacement`: with what shall replace the stored secret. */
-  cause: 'asked' | 'scheduled' | 'replacement';
+  cause: 'asked' | 'changed' | 'scheduled' | 'replacement';
   passed: number;
   failed_step: string | null;
   message: string;
