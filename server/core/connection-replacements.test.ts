@@ -234,3 +234,13 @@ test('replacing is for who may change the connection', async (t) => {
   const input = { connection: own.id, password: secretOfAlice };
   assert.equal((await stageReplacement(platform, bound, input)).test.passed, true);
 });
+
+test('a change that ends what waits says so in the audit log', async (t) => {
+  const { platform, owner, stage, detailsOf } = await open(t);
+  assert.equal((await stage({ password: 'wrong' })).connection.hasReplacement, true);
+  const change = { connection, namespace: 'elsewhere' };
+  assert.equal((await updateConnection(platform, owner, change)).hasReplacement, false);
+  await updateConnection(platform, owner, { connection, description: 'x' });
+  const discarded = (await detailsOf('connection.update')).map((detail) => detail.replacementDiscarded ?? false);
+  assert.deepEqual(discarded, [true, false]);
+});
