@@ -104,7 +104,11 @@ function isPossible(id: string): boolean {
 /** Into `results.json`, where each case keeps its last run, and from there into the README. */
 function writeResults(): void {
   const when = new Date().toISOString().slice(0, 10);
-  const saved = saveCases(chosen, results, `${when}, ${settings.runs} rounds of ${settings.seconds} s. ${machine}.`);
+  const saved = saveCases(
+    chosen,
+    results,
+    `${when}, ${settings.runs} ${settings.runs === 1 ? 'round' : 'rounds'} of ${settings.seconds} s. ${machine}.`,
+  );
   const path = join(import.meta.dirname, 'README.md');
   const [before, rest] = readFileSync(path, 'utf8').split('<!-- results -->\n');
   const after = rest?.split('<!-- end -->')[1];

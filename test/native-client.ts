@@ -41,13 +41,21 @@ export async function openNative(t: Scope, overrides: Partial<Platform> = {}): P
   const team = await seedTeam(platform, 'acme');
   const app = await buildApp(platform);
   t.after(() => app.close());
-  const document = (await app.inject(`${nativeBase}/openapi.json`)).json() as OpenApi;
+  documented ??= readDocument(app);
+  const { document, check } = await documented;
   const oci = withAuthorization(askerOf(app), basic(team.secret));
-  return { platform, app, team, oci, document, call: callerOf(app, document, team.secret) };
+  return { platform, app, team, oci, document, call: callerOf(app, check, team.secret) };
 }
 
-function callerOf(app: FastifyInstance, document: OpenApi, ownKey: string): Call {
-  const check = checkerOf(document);
+/** Every app of a process has the same document, and making it takes as long as making the app. */
+let documented: Promise<{ document: OpenApi; check: Check }> | undefined;
+
+async function readDocument(app: FastifyInstance): Promise<{ document: OpenApi; check: Check }> {
+  const document = (await app.inject(`${nativeBase}/openapi.json`)).json() as OpenApi;
+  return { document, check: checkerOf(document) };
+}
+
+function callerOf(app: FastifyInstance, check: Check, ownKey: string): Call {
   return async (request, { key = ownKey, body, headers = {} } = {}) => {
     const [method = '', path = ''] = request.split(' ');
     const response = await app.inject({
@@ -81,9 +89,11 @@ type Operation = {
 };
 
 /** Status, media type and body must be what the document promises for the path. */
-function checkerOf(document: OpenApi) {
+type Check = (method: string, path: string, answer: NativeAnswer) => void;
+
+function checkerOf(document: OpenApi): Check {
   const validators = new Map<string, ReturnType<typeof Compile>>();
-  return (method: string, path: string, { status, headers, json, text }: NativeAnswer): void => {
+  return (method, path, { status, headers, json, text }) => {
     const [pattern, operation] = findOperation(document, method, path) ?? [];
     if (!operation) return;
     const name = `${method} ${pattern} ${status}`;

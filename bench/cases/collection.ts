@@ -43,13 +43,17 @@ async function seedAndDelete(server: Server): Promise<void> {
   const workers = await Promise.all(Array.from({ length: 8 }, () => connect(server.port)));
   const name = repositoryOf(server, 'collected');
   const headers = server.seedHeaders;
+  const unwanted: string[] = [];
   await eachOf(Array.from({ length: images }).keys(), workers, async (index, worker) => {
     const blobs = [1000, 4000, 16_000].map(makeBlob);
     for (const blob of blobs) await pushBlob(worker, name, blob, headers);
     const [config, ...layers] = blobs;
     if (config === undefined) throw new Error('an image needs a config');
     const digest = await pushManifest(worker, name, `v${index}`, imageManifest(config, layers), headers);
-    if (index % 2 === 0) return;
+    if (index % 2 === 1) unwanted.push(digest);
+  });
+  // One after the other: docker-registry answers 500 where another deletion takes away a folder that it reads.
+  await eachOf(unwanted, workers.slice(0, 1), async (digest, worker) => {
     expect(await worker.send(requestHead('DELETE', `/v2/${name}/manifests/${digest}`, headers)), 202, 'DELETE');
   });
   for (const worker of workers) worker.close();

@@ -1,4 +1,4 @@
-import { Client } from 'undici';
+import type { Client } from 'undici';
 import type { Outbound, OutboundAnswer, OutboundFault, OutboundRequest } from '#core/outbound.ts';
 import { isFault } from '#core/outbound.ts';
 import { type AllowedUpstream, type Target, targetOf, toText } from './addresses.ts';
@@ -78,7 +78,7 @@ async function send(request: TimedRequest, url: URL, { guard, signal }: Way): Pr
   const trace: Trace = { step: 'connect' };
   const target = targetOf(url);
   const bytesMax = request.answerBytesMax ?? answerBytesDefault;
-  const client = new Client(url.origin, {
+  const client = await openClient(url.origin, {
     allowH2: false,
     maxHeaderSize: 16 * 1024,
     connect: (_options, callback) => {
@@ -108,6 +108,12 @@ async function send(request: TimedRequest, url: URL, { guard, signal }: Way): Pr
     // Not `close`: what is left of an answer that nobody wants is not waited for.
     client.destroy().catch(() => {});
   }
+}
+
+/** Loaded when something is asked outside: most installations start and serve without it. */
+async function openClient(origin: string, options: Client.Options): Promise<Client> {
+  const { Client } = await import('undici');
+  return new Client(origin, options);
 }
 
 /** Undefined if there is more than wanted. */
