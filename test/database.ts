@@ -3,7 +3,9 @@ import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { type Kysely, sql } from 'kysely';
 import pg from 'pg';
+import type { Schema } from '#core/schema.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 
 /** A test, or anything else that tells when it is over. */
@@ -91,4 +93,13 @@ export async function runOnServer(serverUrl: string, statement: string): Promise
   } finally {
     await client.end();
   }
+}
+
+/** The tables of a test's own database: on Postgres those of other tests come and go in schemas beside it. */
+export async function listTables(db: Kysely<Schema>): Promise<string[]> {
+  const tables =
+    testDatabaseUrl === undefined
+      ? sql<{ name: string }>`select name from sqlite_schema where type = 'table'`
+      : sql<{ name: string }>`select tablename as name from pg_tables where schemaname = current_schema()`;
+  return (await tables.execute(db)).rows.map(({ name }) => name);
 }

@@ -10,7 +10,7 @@ import { buildApp } from '#server/app.ts';
 import { openLog } from '#server/log.ts';
 import { secretsOf } from '#server/seal.ts';
 import { openUpstream } from '#upstream/upstream.ts';
-import { makeTestDatabase, type Scope } from './database.ts';
+import { listTables, makeTestDatabase, type Scope } from './database.ts';
 import { type CallOptions, callerOf, type DialectAnswer } from './dialect-client.ts';
 import { findPlanted, newMark, type Planted, plant } from './planted-secrets.ts';
 import { openTestPlatform, seedTeam } from './platform.ts';
@@ -92,7 +92,7 @@ async function openWatched(t: Scope) {
 /** The log, all rows of all tables, and what the database's files have beside them: deleted rows, and earlier ones. */
 async function assertNothingOutside({ db, place, logged, answers, planted }: Watched): Promise<void> {
   const outside: [string, string | Buffer][] = [['the log', logged.join('')]];
-  for (const { name } of await db.introspection.getTables()) {
+  for (const name of await listTables(db)) {
     const { rows } = await sql<object>`select * from ${sql.table(name)}`.execute(db);
     outside.push([`table ${name}`, JSON.stringify(rows)]);
   }

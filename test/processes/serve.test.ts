@@ -57,7 +57,7 @@ test('a data directory that this user may not read is refused by name', (t) => {
   chmodSync(join(dataDir, '..'), 0o755);
   // Root may read everything, so the process becomes another user's once it has loaded its code.
   const script = `
-    const { serve } = await import(${JSON.stringify(join(import.meta.dirname, 'serve.ts'))});
+    const { serve } = await import(${JSON.stringify(import.meta.resolve('#server/commands/serve.ts'))});
     if (process.getuid() === 0) process.setuid(65534);
     await serve({ LADING_DATA_DIR: ${JSON.stringify(dataDir)} }).catch((error) => console.log(error.message));`;
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });

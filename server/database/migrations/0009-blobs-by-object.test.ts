@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '#core/schema.ts';
-import { makeTestDatabase } from '#test/database.ts';
+import { listTables, makeTestDatabase } from '#test/database.ts';
 import { migrate, migrations } from '../migrate.ts';
 import { openDatabase } from '../open-database.ts';
 
 test('blobs and links are the same after the table was made anew, and a link still needs its blob', async (t) => {
   const { db, engine, now, close } = await openDatabase(await makeTestDatabase(t));
   t.after(close);
-  for (const table of await listTables(db, engine)) if (table !== 'schema_migrations') await drop(db, table, engine);
+  for (const table of await listTables(db)) if (table !== 'schema_migrations') await drop(db, table, engine);
   await sql`delete from schema_migrations`.execute(db);
   await migrate(db, engine, now, migrations.slice(0, 8));
   await seed(db);
@@ -26,15 +26,6 @@ test('blobs and links are the same after the table was made anew, and a link sti
   const orphan = { repository_id: 'p', digest: 'd1', registry_id: 'g', leased_until: 0, leased_by: '' };
   await assert.rejects(db.insertInto('repository_blobs').values(orphan).execute());
 });
-
-/** On Postgres of this test's schema alone: the tests of other files come and go in others meanwhile. */
-async function listTables(db: Kysely<Schema>, engine: string): Promise<string[]> {
-  const tables =
-    engine === 'sqlite'
-      ? sql<{ name: string }>`select name from sqlite_schema where type = 'table'`
-      : sql<{ name: string }>`select tablename as name from pg_tables where schemaname = current_schema()`;
-  return (await tables.execute(db)).rows.map(({ name }) => name);
-}
 
 async function drop(db: Kysely<Schema>, table: string, engine: string): Promise<void> {
   if (engine === 'sqlite') await sql`pragma foreign_keys = off`.execute(db);
