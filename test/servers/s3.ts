@@ -6,6 +6,7 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { findFreePort, startChild } from './child.ts';
 
 export type S3Server = {
+  pid: number;
   endpoint: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string };
@@ -45,6 +46,7 @@ export async function startS3({ directory = tmpdir() } = {}): Promise<S3Server> 
     isReady: async () => (await fetch(endpoint)).status === 403,
   });
   return {
+    pid: child.pid,
     endpoint,
     region,
     credentials,
