@@ -38,8 +38,8 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
   const env = {
     ...cleanEnvironment(),
     ...settings(dataDir, host, key),
-    ...(await databaseOf(dataDir)),
-    ...storageOf(dataDir),
+    ...(options.env?.LADING_DATABASE_URL === undefined && (await databaseOf(dataDir))),
+    ...(options.env?.LADING_STORAGE_URL === undefined && storageOf(dataDir)),
     ...options.env,
   };
   const child = await startChild(LADING, ['serve'], {
