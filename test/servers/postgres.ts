@@ -7,7 +7,12 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { findFreePort, startChild } from './child.ts';
 
-export type Postgres = { url: string; stop: () => Promise<void> };
+export type Postgres = {
+  url: string;
+  /** `fast` ends all sessions and shuts down; `immediate` is a crash, recovered from at the start. */
+  restart: (mode: 'fast' | 'immediate') => Promise<void>;
+  stop: () => Promise<void>;
+};
 
 const NOBODY = 65_534;
 const DEBIAN_ROOT = '/usr/lib/postgresql';
@@ -45,16 +50,22 @@ export async function startPostgres(): Promise<Postgres> {
   );
   const port = await findFreePort();
   const url = `postgres://lading:${password}@127.0.0.1:${port}/postgres`;
-  const child = await startChild(join(bin, 'postgres'), ['-D', data, '-p', String(port), ...flags()], {
-    ...user,
-    cwd: directory,
-    isReady: () => answers(url),
-  });
+  const start = () =>
+    startChild(join(bin, 'postgres'), ['-D', data, '-p', String(port), ...flags()], {
+      ...user,
+      cwd: directory,
+      isReady: () => answers(url),
+    });
+  let child = await start();
+  const restart = async (mode: 'fast' | 'immediate') => {
+    await child.stop(mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
+    child = await start();
+  };
   const stop = async () => {
     await child.stop('SIGINT'); // its "fast" shutdown: does not wait for clients to go
     await rm(directory, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { url, restart, stop };
 }
 
 /** A new, empty database on the server; its URL. It ends with the server. */

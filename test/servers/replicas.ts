@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { findFreePort } from './child.ts';
 import { type Lading, startLading } from './lading.ts';
 import { type Nginx, startNginx } from './nginx.ts';
-import { makeDatabase, startPostgres } from './postgres.ts';
+import { makeDatabase, type Postgres, startPostgres } from './postgres.ts';
 import { type S3Server, startS3 } from './s3.ts';
 
 /** One of several `bin/lading serve` on the same database and bucket, each with a data directory of its own. */
@@ -31,6 +31,7 @@ export type Replicas = {
   key: string;
   replicas: readonly Replica[];
   nginx: Nginx;
+  postgres: Postgres;
   databaseUrl: string;
   storageUrl: string;
   s3: S3Server;
@@ -49,6 +50,8 @@ export type ReplicasOptions = {
   /** Where replicas reach these, if not directly: through something that breaks. */
   databaseUrlOf?: (url: string) => Promise<string>;
   endpointOf?: (endpoint: string) => Promise<string>;
+  /** Where the S3 server keeps its files. */
+  s3Directory?: string;
 };
 
 /**
@@ -62,7 +65,10 @@ export async function startReplicas(options: ReplicasOptions = {}): Promise<Repl
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
-    const [postgres, s3] = await Promise.all([startPostgres(), startS3()]);
+    const [postgres, s3] = await Promise.all([
+      startPostgres(),
+      startS3(options.s3Directory === undefined ? {} : { directory: options.s3Directory }),
+    ]);
     closers.push(postgres.stop, s3.stop);
     const bucket = await s3.makeBucket();
     const databaseUrl = await makeDatabase(postgres.url);
@@ -86,7 +92,7 @@ export async function startReplicas(options: ReplicasOptions = {}): Promise<Repl
     const nginx = await startNginx({ port, upstreams: replicas.map(({ host }) => host) });
     closers.push(nginx.stop);
     const { url, host } = nginx;
-    return { url, host, key, replicas, nginx, databaseUrl, storageUrl, s3, bucket, env, stop };
+    return { url, host, key, replicas, nginx, postgres, databaseUrl, storageUrl, s3, bucket, env, stop };
   } catch (error) {
     await stop();
     throw error;
