@@ -28,7 +28,12 @@ async function send(client: Client, { method, path, body, headers }: Sending, ac
     ...(body === undefined ? {} : { body, duplex: 'half' }),
   } as RequestInit);
   const text = await answer.text();
-  if (answer.status !== acknowledged) throw newRefusal(`${method} ${path}: ${answer.status} ${text}`);
+  if (answer.status !== acknowledged) {
+    const { status } = answer;
+    throw Object.assign(newRefusal(`${method} ${path}: ${status} ${text}`), {
+      answer: { status, text, headers: answer.headers },
+    });
+  }
   return answer;
 }
 
@@ -41,6 +46,13 @@ function newRefusal(message: string): Error {
 
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && error.name === REFUSAL;
+}
+
+export type Refused = { status: number; text: string; headers: Headers };
+
+/** What a refusal said, for who expects some. */
+export function refusedOf(error: unknown): Refused | undefined {
+  return isRefusal(error) ? (error as { answer?: Refused }).answer : undefined;
 }
 
 async function openSession(client: Client, repository: string): Promise<string> {

@@ -6,6 +6,8 @@ import type { Scope } from '../database.ts';
 /** What happens to a request on its way. */
 export type Fault =
   | { answer: number; body?: string }
+  /** Nothing of the request is read on, and no answer comes. */
+  | { silent: true }
   /** The connection ends after so many bytes of the request's body; the server behind hears of nothing. */
   | { cutRequestAfter: number }
   /** The server does as it is asked, and nobody is told. */
@@ -39,13 +41,14 @@ export async function startFaultProxy(t: Scope, target: string): Promise<FaultPr
   return proxy;
 }
 
-type AnswerFault = Exclude<Fault, { answer: number } | { cutRequestAfter: number }>;
+type AnswerFault = Exclude<Fault, { answer: number } | { cutRequestAfter: number } | { silent: true }>;
 
 function handle(target: string, fault: Fault | undefined, request: IncomingMessage, response: ServerResponse): void {
   if (fault && 'answer' in fault) {
     request.resume().once('end', () => response.writeHead(fault.answer).end(fault.body ?? ''));
     return;
   }
+  if (fault && 'silent' in fault) return;
   if (fault && 'cutRequestAfter' in fault) {
     cutRequest(request, fault.cutRequestAfter);
     return;
