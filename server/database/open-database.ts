@@ -1,12 +1,13 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { Kysely, sql } from 'kysely';
+import { Kysely } from 'kysely';
 import { Failure } from '#core/failure.ts';
 import type { Schema } from '#core/schema.ts';
 import { newDatabaseClock } from './database-clock.ts';
 import type { Engine } from './engine.ts';
 import { migrate } from './migrate.ts';
 import { openPostgresDialect, openPostgresScans } from './postgres.ts';
+import { adviseOnConnections, onStartConnection, requireFitServer } from './postgres-start.ts';
 import { openSqliteDialect } from './sqlite.ts';
 import { openSqliteScans } from './sqlite-scans.ts';
 
@@ -20,12 +21,15 @@ export type Database = {
   /** Throws `unavailable` if the database cannot be read now (readiness). */
   check(): Promise<void>;
   close(): Promise<void>;
+  /** For the log: what works, but not as it should. */
+  warnings: readonly string[];
 };
 
 export type DatabaseOptions = {
   /** `postgres://…`; without it SQLite in the data directory. */
   url?: string | undefined;
   dataDir: string;
+  /** Connections to Postgres, besides the few for scans. */
   poolSize?: number;
 };
 
@@ -47,19 +51,22 @@ async function openSqlite(dataDir: string): Promise<Database> {
       await scans.destroy();
       await db.destroy();
     };
-    return { db, scans, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close };
+    return { db, scans, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close, warnings: [] };
   });
 }
 
 async function openPostgres(url: string, poolSize: number): Promise<Database> {
   return explain('The database of LADING_DATABASE_URL cannot be used', async () => {
-    const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
-    const clock = newDatabaseClock(db);
-    await closeOnFailure(db, async () => {
+    const warnings = await onStartConnection(url, async (db) => {
       await requireFitServer(db);
+      const clock = newDatabaseClock(db);
       await clock.measure();
       await migrate(db, 'postgres', clock.now);
+      return adviseOnConnections(db, poolSize);
     });
+    const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
+    const clock = newDatabaseClock(db);
+    await closeOnFailure(db, () => clock.measure());
     clock.start();
     const scans = new Kysely<Schema>({ dialect: openPostgresScans(url) });
     const close = async () => {
@@ -67,7 +74,7 @@ async function openPostgres(url: string, poolSize: number): Promise<Database> {
       await scans.destroy();
       await db.destroy();
     };
-    return { db, scans, engine: 'postgres', now: clock.now, check: () => ask(db), close };
+    return { db, scans, engine: 'postgres', now: clock.now, check: () => ask(db), close, warnings };
   });
 }
 
@@ -100,21 +107,4 @@ async function askWriter(db: Kysely<Schema>): Promise<void> {
 
 async function ask(db: Kysely<Schema>): Promise<void> {
   await db.selectFrom('regions').select('id').limit(1).execute();
-}
-
-/** With `synchronous_commit = off` a crash could bring rows back whose bytes the remover has already taken. */
-async function requireFitServer(db: Kysely<Schema>): Promise<void> {
-  const { rows } = await sql<{ version: string; number: number; commit: string }>`select
-    current_setting('server_version') as version, cast(current_setting('server_version_num') as integer) as number,
-    current_setting('synchronous_commit') as commit`.execute(db);
-  const server = rows[0];
-  if (!server || server.number < 150_000) {
-    throw new Failure('unavailable', `The database is PostgreSQL ${server?.version}; Lading needs 15 or later.`);
-  }
-  if (server.commit === 'off') {
-    throw new Failure(
-      'unavailable',
-      'The database has synchronous_commit = off, which can lose acknowledged images in a crash. Set it to on for the database or user of LADING_DATABASE_URL.',
-    );
-  }
 }

@@ -9,8 +9,10 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from 'kysely';
-import { type ClientBase, Pool, type PoolClient, type PoolConfig, types } from 'pg';
-import { translatePostgresError } from './postgres-errors.ts';
+import type { Pool, PoolClient } from 'pg';
+import type { NamedQuery } from '#core/prepared.ts';
+import { isConnectionLost, nothingDone, perhapsDone } from './postgres-errors.ts';
+import { type Answer, openPool, type PoolOptions, rethrow, run, type Statement, tryOnLiving } from './postgres-pool.ts';
 import { isSelect, refuseStreaming } from './statements.ts';
 
 export type PostgresOptions = {
@@ -30,13 +32,6 @@ const sessionSettings = [
 ];
 const readerSettings = [...sessionSettings, 'set default_transaction_read_only = on'];
 
-// Sizes and milliseconds fit into a double; `pg` hands int8 and numeric out as strings to be safe for all programs.
-const asNumber = new Set<number>([types.builtins.INT8, types.builtins.NUMERIC]);
-const typeParsers: PoolConfig['types'] = {
-  getTypeParser: ((oid: number, format: 'text' | 'binary') =>
-    asNumber.has(oid) ? Number : types.getTypeParser(oid, format)) as typeof types.getTypeParser,
-};
-
 /**
  * Kysely on two pools. A burst of pushes to one registry may hold every connection that writes, all waiting for that
  * registry's row; pulls and sign-ins of everyone else read through connections of their own meanwhile.
@@ -45,18 +40,36 @@ const typeParsers: PoolConfig['types'] = {
  */
 export function openPostgresDialect({ url, poolSize = 20, acquireTimeoutMs = 10_000 }: PostgresOptions): Dialect {
   const readersMax = Math.max(1, Math.floor(poolSize / 4));
-  const openPool = (max: number, settings: readonly string[]) => newPool(url, { max, acquireTimeoutMs, settings });
+  const open = (max: number, settings: readonly string[]) =>
+    openPool(url, { max, acquireTimeoutMs, settings, silenceMs: 45_000 });
   return dialectOf(() => ({
-    writers: openPool(Math.max(1, poolSize - readersMax), sessionSettings),
-    readers: openPool(readersMax, readerSettings),
+    writers: open(Math.max(1, poolSize - readersMax), sessionSettings),
+    readers: open(readersMax, readerSettings),
   }));
 }
 
 /** For selects that read much: connections of their own, which only read, and minutes of time for each. */
 export function openPostgresScans(url: string): Dialect {
   const settings = [...readerSettings, `set statement_timeout = '10min'`];
+  return onOnePool(url, { max: scanConnections, acquireTimeoutMs: 10 * 60_000, settings, silenceMs: 11 * 60_000 });
+}
+
+export const scanConnections = 2;
+
+/** One connection for what comes before all else at a start: migrations may take minutes, and wait for another's. */
+export function openPostgresStart(url: string, onConnect: PoolOptions['onConnect']): Dialect {
+  const settings = [
+    ...sessionSettings,
+    'set lock_timeout = 0',
+    'set statement_timeout = 0',
+    'set idle_in_transaction_session_timeout = 0',
+  ];
+  return onOnePool(url, { max: 1, acquireTimeoutMs: 10_000, settings, ...(onConnect && { onConnect }) });
+}
+
+function onOnePool(url: string, options: PoolOptions): Dialect {
   return dialectOf(() => {
-    const pool = newPool(url, { max: 2, acquireTimeoutMs: 10 * 60_000, settings });
+    const pool = openPool(url, options);
     return { writers: pool, readers: pool };
   });
 }
@@ -72,28 +85,11 @@ function dialectOf(openPools: () => Pools): Dialect {
   };
 }
 
-type PoolOptions = { max: number; acquireTimeoutMs: number; settings: readonly string[] };
-
-function newPool(url: string, { max, acquireTimeoutMs, settings }: PoolOptions): Pool {
-  const pool = new Pool({
-    connectionString: url,
-    max,
-    connectionTimeoutMillis: acquireTimeoutMs,
-    idleTimeoutMillis: 60_000,
-    keepAlive: true,
-    application_name: 'lading',
-    types: typeParsers,
-    onConnect: (async (client: ClientBase) => {
-      await client.query(settings.join(';'));
-    }) as (client: ClientBase) => void,
-  });
-  // Connections die when the server restarts. Without listeners the event would end the process; the next query says it.
-  pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
-  return pool;
-}
-
-type Session = DatabaseConnection & { transaction: PoolClient | undefined };
+type Session = DatabaseConnection & {
+  transaction: PoolClient | undefined;
+  /** Nobody is there any more to be told of the transaction's end. */
+  isLost: boolean;
+};
 
 function newDriver({ writers, readers }: Pools): Driver {
   return {
@@ -102,28 +98,29 @@ function newDriver({ writers, readers }: Pools): Driver {
       return newSession(writers, readers);
     },
     async beginTransaction(connection, settings) {
-      const client = await writers.connect().catch(rethrow);
-      try {
-        await client.query(beginStatement(settings));
-      } catch (error) {
-        client.release(true);
-        rethrow(error);
-      }
-      (connection as Session).transaction = client;
+      const [, client] = await tryOnLiving(writers, (client) => client.query(beginStatement(settings)));
+      Object.assign(connection, { transaction: client, isLost: false });
     },
     async commitTransaction(connection) {
-      const { command } = await run(transactionOf(connection), 'commit');
+      const { command } = await transactionOf(connection)
+        .query('commit')
+        .catch((error: unknown) => {
+          (connection as Session).isLost = isConnectionLost(error);
+          rethrow(perhapsDone(error));
+        });
       // So Postgres answers a commit after a statement that failed, if someone has swallowed its error.
       if (command === 'ROLLBACK') throw new Error('The transaction was rolled back: one of its statements had failed.');
       endTransaction(connection as Session);
     },
     async rollbackTransaction(connection) {
+      const session = connection as Session;
+      if (session.isLost) return endTransaction(session, { isBroken: true });
       try {
         await transactionOf(connection).query('rollback');
-        endTransaction(connection as Session);
+        endTransaction(session);
       } catch {
         // The connection is broken, and the server rolls back by itself. The first error is the one to tell.
-        endTransaction(connection as Session, { isBroken: true });
+        endTransaction(session, { isBroken: true });
       }
     },
     async releaseConnection(connection) {
@@ -136,16 +133,45 @@ function newDriver({ writers, readers }: Pools): Driver {
 }
 
 function newSession(writers: Pool, readers: Pool): Session {
+  async function ask<R>(statement: Statement, onlyReads: boolean): Promise<Answer<R>> {
+    if (session.transaction) return inTransaction<R>(session, session.transaction, statement);
+    if (!onlyReads) return writeOnce<R>(writers, statement);
+    const [answer, client] = await tryOnLiving(readers, (client) => run<R>(client, statement));
+    client.release();
+    return answer;
+  }
   const session: Session = {
     transaction: undefined,
+    isLost: false,
     async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-      const runner = session.transaction ?? (isSelect(query) ? readers : writers);
-      const { rows, rowCount, command } = await run<R>(runner, query.sql, query.parameters);
+      const statement = { text: query.sql, values: query.parameters, name: (query as NamedQuery).name };
+      const { rows, rowCount, command } = await ask<R>(statement, isSelect(query));
       return command === 'SELECT' ? { rows } : { rows, numAffectedRows: BigInt(rowCount ?? 0) };
     },
     streamQuery: refuseStreaming,
   };
   return session;
+}
+
+/** Statements are not kept by name here: one whose plan is outdated would end the transaction. */
+function inTransaction<R>(session: Session, client: PoolClient, { text, values }: Statement): Promise<Answer<R>> {
+  return run<R>(client, { text, values }).catch((error: unknown) => {
+    session.isLost ||= isConnectionLost(error);
+    rethrow(nothingDone(error));
+  });
+}
+
+/** A change that is its own transaction. */
+async function writeOnce<R>(pool: Pool, statement: Statement): Promise<Answer<R>> {
+  const client = await pool.connect().catch(rethrow);
+  try {
+    const answer = await run<R>(client, statement);
+    client.release();
+    return answer;
+  } catch (error) {
+    client.release(isConnectionLost(error));
+    return rethrow(perhapsDone(error));
+  }
 }
 
 function transactionOf(connection: DatabaseConnection): PoolClient {
@@ -161,18 +187,4 @@ function endTransaction(session: Session, { isBroken = false } = {}): void {
 
 function beginStatement({ isolationLevel, accessMode }: TransactionSettings): string {
   return `begin${isolationLevel ? ` isolation level ${isolationLevel}` : ''}${accessMode ? ` ${accessMode}` : ''}`;
-}
-
-type Answer<R> = { rows: R[]; rowCount: number | null; command: string };
-
-async function run<R>(runner: Pool | PoolClient, text: string, values: readonly unknown[] = []): Promise<Answer<R>> {
-  try {
-    return (await runner.query(text, [...values])) as unknown as Answer<R>;
-  } catch (error) {
-    rethrow(error);
-  }
-}
-
-function rethrow(error: unknown): never {
-  throw translatePostgresError(error);
 }
