@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openDiskStore } from '#blobs/disk.ts';
+import { takeIntoService } from '#core/installations.ts';
 import { newLocalState } from '#core/local-state.ts';
 import type { BlobStore, Log, Platform, Secrets } from '#core/platform.ts';
 import { ensureRegions } from '#core/regions.ts';
@@ -15,6 +16,7 @@ export type Installation = { platform: Platform; database: Database; close(): Pr
 export async function openPlatform(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
   const installation = await openAdapters(config, log, secrets);
   try {
+    await takeIntoService(installation.database.db);
     const configured = regionsOf(config).map(({ id, ...rest }) => ({ slug: id, ...rest }));
     const regions = await ensureRegions(installation.database.db, configured);
     const { platform } = installation;
@@ -50,7 +52,12 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     connectionCheckIntervalMs,
   } = config;
   const outbound = openOutbound({ allowed: upstreamAllow });
-  const database = await openDatabase({ url: config.databaseUrl, dataDir: config.dataDir });
+  const database = await openDatabase({
+    url: config.databaseUrl,
+    dataDir: config.dataDir,
+    poolSize: config.databasePoolSize,
+  });
+  for (const warning of database.warnings) log.warn({}, warning);
   let store: OpenedStore | undefined;
   const close = async () => {
     store?.close?.();

@@ -31,6 +31,7 @@ export type Schema = {
   connection_uses: ConnectionUseRow;
   project_pull_tokens: ProjectPullTokenRow;
   request_windows: RequestWindowRow;
+  installations: InstallationRow;
 };
 
 /** A place with its own host name; `slug` is the id of `LADING_REGIONS`. Hosts stay in the configuration. */
@@ -348,3 +349,15 @@ export type ProjectPullTokenRow = {
 
 /** What an API key has asked since `started_at`, for one hour; `request-limit.ts` says how it is counted. */
 export type RequestWindowRow = { actor_id: string; started_at: number; used: number };
+
+/** One row. A copy is one only until a server is started on it; `core/installations.ts` says what is allowed when. */
+export type InstallationRow = {
+  slot: 1;
+  id: string;
+  /** Id of the installation that all rows and objects were copied from. */
+  copy_of: string | null;
+  /** The moment that the copy shows. */
+  copied_at: number | null;
+  /** Who is copying into this database now; not null: it is incomplete. */
+  run: string | null;
+};

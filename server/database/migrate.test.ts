@@ -142,6 +142,7 @@ const columns: { readonly [Table in keyof Schema]: { readonly [Column in keyof S
     finished_at: 'number',
   },
   holds: { id: 'text', until: 'number' },
+  installations: { slot: 'number', id: 'text', copy_of: 'text', copied_at: 'number', run: 'text' },
   signing_keys: { id: 'text', public_jwk: 'text', sealed_private_jwk: 'text', created_at: 'number' },
   audit_events: {
     id: 'text',

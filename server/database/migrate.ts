@@ -11,6 +11,7 @@ import { repositoryStatistics } from './migrations/0006-repository-statistics.ts
 import { connections } from './migrations/0007-connections.ts';
 import { requestWindows } from './migrations/0008-request-windows.ts';
 import { blobsByObject } from './migrations/0009-blobs-by-object.ts';
+import { installation } from './migrations/0010-installation.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -57,6 +58,7 @@ export const migrations: readonly Migration[] = [
   connections,
   requestWindows,
   blobsByObject,
+  installation,
 ];
 
 /**
