@@ -46,7 +46,7 @@ export type ReplicasOptions = {
   count?: number;
   /** For all replicas, and for one of them. */
   env?: Record<string, string>;
-  envOf?: (index: number) => Record<string, string>;
+  envOf?: (index: number, env: Readonly<Record<string, string>>) => Record<string, string>;
   /** Where replicas reach these, if not directly: through something that breaks. */
   databaseUrlOf?: (url: string) => Promise<string>;
   endpointOf?: (endpoint: string) => Promise<string>;
@@ -85,7 +85,7 @@ export async function startReplicas(options: ReplicasOptions = {}): Promise<Repl
       LADING_TRUSTED_PROXIES: '127.0.0.1',
       ...options.env,
     };
-    const envOf = (index: number) => ({ ...env, ...options.envOf?.(index) });
+    const envOf = (index: number) => ({ ...env, ...options.envOf?.(index, env) });
     const replicas = await Promise.all(Array.from({ length: count }, (_, index) => newReplica(index, key, envOf)));
     closers.push(() => Promise.all(replicas.map((replica) => replica.remove())));
     await Promise.all(replicas.map((replica) => replica.start()));
