@@ -1,13 +1,12 @@
-// What must be true of the rows and of the store's directory at any moment, whatever runs, crashes or waits beside it.
-// Each statement is one snapshot, and everything a question compares is read by one statement. Only the directory has no
+// What must be true of the rows and of what lies in the store at any moment, whatever runs, crashes or waits beside it.
+// Each statement is one snapshot, and everything a question compares is read by one statement. Only the store has no
 // snapshot: what looks wrong there is looked at again. So this may be asked while a server is at work.
 
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { sql } from 'kysely';
 import { type DigestAlgorithm, toDigest } from '#core/digest.ts';
 import type { TestPlatform } from './platform.ts';
+import { listKeys, type StoreView } from './store-view.ts';
 
 export type InvariantOptions = {
   /** `repository id/digest` of what was deleted by name: an index may list it still. */
@@ -121,26 +120,19 @@ async function findHoles({ db }: TestPlatform, deletedByName: ReadonlySet<string
     .map(({ repository, parent, child }) => `a hole: ${child} of ${parent} in repository ${repository}`);
 }
 
-/** Keys of the files in the store; a temporary file counts as its object's. */
-export function listStoreKeys({ storeDir }: TestPlatform): Set<string> {
-  const names = readdirSync(storeDir, { recursive: true, encoding: 'utf8' });
-  const files = names.filter((name) => statSync(join(storeDir, name), { throwIfNoEntry: false })?.isFile());
-  return new Set(files.map((name) => name.replace(/\.part$/, '')));
-}
-
-async function findUnowned(platform: TestPlatform): Promise<string[]> {
-  // Files first: one that comes meanwhile has its row before it.
-  const keys = listStoreKeys(platform);
-  const rows = await platform.db.selectFrom('objects').select('key').execute();
+async function findUnowned({ db, storeView }: TestPlatform): Promise<string[]> {
+  // Objects first: one that comes meanwhile has its row before it.
+  const keys = await listKeys(storeView);
+  const rows = await db.selectFrom('objects').select('key').execute();
   for (const { key } of rows) keys.delete(key);
   if (keys.size === 0) return [];
-  const still = listStoreKeys(platform);
-  return [...keys].filter((key) => still.has(key)).map((key) => `a file without a row in objects: ${key}`);
+  const still = await listKeys(storeView);
+  return [...keys].filter((key) => still.has(key)).map((key) => `bytes without a row in objects: ${key}`);
 }
 
 type Stored = { key: string; size: number; digest: string | null };
 
-async function findMissing({ db, storeDir }: TestPlatform, hashed: Set<string>): Promise<string[]> {
+async function findMissing({ db, storeView }: TestPlatform, hashed: Set<string>): Promise<string[]> {
   const select = () =>
     db
       .selectFrom('objects as o')
@@ -148,23 +140,34 @@ async function findMissing({ db, storeDir }: TestPlatform, hashed: Set<string>):
       .select(['o.key', 'o.size', 'b.digest'])
       .where('o.state', '=', 'stored');
   const found: string[] = [];
-  for (const object of (await select().execute()) as Stored[]) {
-    const fault = findFault(storeDir, object, hashed);
+  const rows = (await select().execute()) as Stored[];
+  // Rows first: the bytes of each of them were there before it.
+  const sizes = await storeView.listObjects();
+  for (const object of rows) {
+    const fault = findSizeFault(object, sizes.get(object.key)) ?? (await findOtherBytes(storeView, object, hashed));
     // Removed meanwhile for good reasons: then it is not stored any more.
     if (fault && (await select().where('o.key', '=', object.key).executeTakeFirst())) found.push(fault);
   }
   return found;
 }
 
-function findFault(storeDir: string, { key, size, digest }: Stored, hashed: Set<string>): string | undefined {
-  const path = join(storeDir, key);
-  const found = statSync(path, { throwIfNoEntry: false })?.size;
-  if (found === undefined) return `a stored object without its file: ${key}`;
-  if (found !== size) return `a stored object of the wrong size: ${key} has ${found} bytes, its row says ${size}`;
+function findSizeFault({ key, size }: Stored, found: number | undefined): string | undefined {
+  if (found === undefined) return `a stored object without its bytes: ${key}`;
+  if (found === size) return undefined;
+  return `a stored object of the wrong size: ${key} has ${found} bytes, its row says ${size}`;
+}
+
+async function findOtherBytes(
+  view: StoreView,
+  { key, digest }: Stored,
+  hashed: Set<string>,
+): Promise<string | undefined> {
   if (digest === null || hashed.has(`${key} ${digest}`)) return undefined;
   const algorithm = digest.slice(0, digest.indexOf(':')) as DigestAlgorithm;
-  const hash = createHash(algorithm).update(readFileSync(path));
-  if (toDigest(algorithm, hash) !== digest) return `an object with other bytes: ${key} is not ${digest}`;
+  const bytes = await view.readObject(key).catch(() => undefined);
+  if (bytes === undefined) return `a stored object that cannot be read: ${key}`;
+  if (toDigest(algorithm, createHash(algorithm).update(bytes)) !== digest)
+    return `an object with other bytes: ${key} is not ${digest}`;
   hashed.add(`${key} ${digest}`);
   return undefined;
 }
@@ -181,6 +184,7 @@ export async function findRestless(platform: TestPlatform): Promise<string[]> {
   found.push(...reserving.map(({ name, reserved }) => `a reservation at rest: ${reserved} bytes in ${name}`));
   const blobs = await db.selectFrom('blobs').select('object_key').distinct().execute();
   const needed = new Set(blobs.map((blob) => blob.object_key));
-  for (const key of listStoreKeys(platform)) if (!needed.has(key)) found.push(`a file at rest that is no blob: ${key}`);
+  for (const key of await listKeys(platform.storeView)) if (!needed.has(key)) found.push(`bytes at rest of no blob: ${key}`);
+  for (const key of await platform.storeView.listUnfinished()) found.push(`a write at rest: ${key}`);
   return found;
 }

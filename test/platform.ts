@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import { openDiskStore } from '#blobs/disk.ts';
 import { type Actor, findActorBySecret } from '#core/actors.ts';
 import { insertApiKey } from '#core/api-keys.ts';
 import { newId, newSecret } from '#core/ids.ts';
@@ -14,15 +12,17 @@ import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
 import { secretsOf } from '#server/seal.ts';
 import { openUpstream } from '#upstream/upstream.ts';
-import { makeTestDirectory, memoryDirectory, openTestDatabase, type Scope } from './database.ts';
+import { openTestDatabase, type Scope } from './database.ts';
+import type { StoreView } from './store-view.ts';
+import { openTestStore } from './test-store.ts';
 
 /** Stands still until a test moves it. */
 export type Clock = { now: () => number; advance(ms: number): void };
 
 export type TestPlatform = Platform & {
   clock: Clock;
-  /** Where the objects are, for tests that count them. */
-  storeDir: string;
+  /** The store behind its back, for tests that count objects, damage or lose them. */
+  storeView: StoreView;
   engine: Database['engine'];
 };
 
@@ -31,7 +31,7 @@ export const loopback: readonly AllowedUpstream[] = [{ range: '127.0.0.0/8' }, {
 
 const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A platform of real parts: a database of its own (see `database.ts`), a store on disk, a clock that tests move. */
+/** A platform of real parts: a database of its own (see `database.ts`), a store (see `test-store.ts`), a clock that tests move. */
 export async function openTestPlatform(
   t: Scope,
   overrides: Partial<Platform> = {},
@@ -39,15 +39,15 @@ export async function openTestPlatform(
 ): Promise<TestPlatform> {
   const { db, engine } = await openTestDatabase(t);
   const outbound = overrides.outbound ?? openOutbound({ allowed });
-  const storeDir = join(makeTestDirectory(t, memoryDirectory), 'objects');
+  const { blobs, view: storeView } = await openTestStore(t);
   const clock = newClock();
   return {
     db,
     scans: db,
     engine,
-    storeDir,
+    storeView,
     clock,
-    blobs: await openDiskStore(storeDir),
+    blobs,
     secrets: secretsOf([{ id: 'test', key: randomBytes(32) }]),
     outbound,
     upstream: openUpstream(outbound),

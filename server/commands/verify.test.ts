@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { globSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeTestDirectory } from '#test/database.ts';
 import { watch } from '#test/servers/child.ts';
 import { cleanEnvironment, LADING, startLading } from '#test/servers/lading.ts';
+import { lookIntoStoreOf } from '#test/test-store.ts';
 
 async function run(env: NodeJS.ProcessEnv, ...flags: string[]) {
   const child = watch(spawn(LADING, ['verify', ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
@@ -25,7 +26,8 @@ test('verify looks beside a server at work, and its exit code tells what it saw'
   const well = await run(lading.env, '--deep');
   assert.deepEqual([well.code, /All is well/.test(well.output)], [0, true], well.output);
 
-  for (const path of globSync('objects/*/*', { cwd: dataDir })) rmSync(join(dataDir, path));
+  const view = await lookIntoStoreOf(lading.env);
+  for (const key of (await view.listObjects()).keys()) await view.loseObject(key);
   const found = await run(lading.env, '--json', '--repair');
   assert.equal(found.code, 1);
   const { findings, checked } = JSON.parse(found.output);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { findBroken, listStoreKeys } from '#test/invariants.ts';
+import { findBroken } from '#test/invariants.ts';
 import { seedKey, seedTeam } from '#test/platform.ts';
 import {
   describe,
@@ -14,6 +14,7 @@ import {
   sha256,
   uploadBlob,
 } from '#test/registry-client.ts';
+import { listKeys } from '#test/store-view.ts';
 import { queueCollection, runCollection, startCollection } from './collection.ts';
 import { getCollectionPreview } from './collection-preview.ts';
 import { digestOf } from './digest.ts';
@@ -64,7 +65,7 @@ test('collecting right after an image was deleted frees what only it needed, and
   await pushImage(registry, 'acme/app', 'v2', ['shared', 'only in v2']);
   const before = await sizeOf(registry);
   await removeDoomed(registry.platform);
-  const objects = listStoreKeys(registry.platform).size;
+  const objects = (await listKeys(registry.platform.storeView)).size;
   await remove(registry, 'acme/app', gone);
   const operation = await collect(registry);
   assert.equal(operation.state, 'done');
@@ -72,10 +73,10 @@ test('collecting right after an image was deleted frees what only it needed, and
   assert.equal(await sizeOf(registry), before - gone.length - 'only in v1'.length);
   assert.equal(await has(registry, 'acme/app', 'only in v1'), false);
   assert.equal(await has(registry, 'acme/app', 'shared'), true);
-  assert.equal(listStoreKeys(registry.platform).size, objects, 'bytes stay for those who read them now');
+  assert.equal((await listKeys(registry.platform.storeView)).size, objects, 'bytes stay for those who read them now');
   registry.platform.clock.advance(11 * 60_000);
   await removeDoomed(registry.platform);
-  assert.equal(listStoreKeys(registry.platform).size, objects - 1);
+  assert.equal((await listKeys(registry.platform.storeView)).size, objects - 1);
   assert.deepEqual(await findBroken(registry.platform), []);
 });
 

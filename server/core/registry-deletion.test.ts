@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { openTestPlatform, type SeededTeam, seedTeam, type TestPlatform } from '#test/platform.ts';
+import { listKeys } from '#test/store-view.ts';
 import type { Actor } from './actors.ts';
 import { listAuditEvents } from './audit-events.ts';
 import { digestOf } from './digest.ts';
@@ -99,13 +99,11 @@ const nothing = {
   manifest_references: 0,
 };
 
-/** The files in the store, after everything doomed has gone. */
+/** What lies in the store after everything doomed has gone. */
 async function storedKeys(platform: TestPlatform) {
   platform.clock.advance(11 * 60_000);
   while ((await removeDoomed(platform)) > 0);
-  if (!existsSync(platform.storeDir)) return [];
-  const files = readdirSync(platform.storeDir, { recursive: true, withFileTypes: true });
-  return files.filter((file) => file.isFile()).map(({ name }) => name);
+  return [...(await listKeys(platform.storeView))];
 }
 
 async function runAll(platform: Platform, worker = 'w') {

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { basic, openOci, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
+import { listKeys } from '#test/store-view.ts';
 import { digestOf } from './digest.ts';
 import type { Platform } from './platform.ts';
 import { closeRepository, lockDeleting, removeLinks, removeManifests } from './repository-emptying.ts';
@@ -47,16 +46,16 @@ async function open(t: TestContext) {
     });
     return { findings, checked, kinds: findings.map((one) => one.kind) };
   };
-  const pathOf = async (blob: Buffer) => {
+  const keyOf = async (blob: Buffer) => {
     const { db } = platform;
     const row = await db
       .selectFrom('blobs')
       .select('object_key')
       .where('digest', '=', digestOf(blob))
       .executeTakeFirstOrThrow();
-    return join(platform.storeDir, row.object_key);
+    return row.object_key;
   };
-  return { platform, client, push, run, pathOf };
+  return { platform, view: platform.storeView, client, push, run, keyOf };
 }
 
 test('an installation at work is well, and everything in it is looked at', async (t) => {
@@ -76,8 +75,8 @@ test('an installation at work is well, and everything in it is looked at', async
 });
 
 test('an object that is gone is found, and with a repair its digest can be pushed again', async (t) => {
-  const { run, pathOf, push, client } = await open(t);
-  rmSync(await pathOf(layer));
+  const { run, view, keyOf, push, client } = await open(t);
+  await view.loseObject(await keyOf(layer));
   assert.deepEqual((await run()).findings, [
     {
       kind: 'object missing',
@@ -121,8 +120,8 @@ test('a blob whose object has no row is found', async (t) => {
 });
 
 test('an object of another size is found without reading it', async (t) => {
-  const { run, pathOf } = await open(t);
-  truncateSync(await pathOf(layer), 3);
+  const { run, view, keyOf } = await open(t);
+  await view.replaceObject(await keyOf(layer), layer.subarray(0, 3));
   const { findings } = await run();
   assert.deepEqual(
     findings.map(({ kind, expected, found }) => [kind, expected, found]),
@@ -131,8 +130,8 @@ test('an object of another size is found without reading it', async (t) => {
 });
 
 test('damage that keeps the size is found by a deep look only', async (t) => {
-  const { run, pathOf } = await open(t);
-  writeFileSync(await pathOf(layer), Buffer.alloc(layer.length, 'x'));
+  const { run, view, keyOf } = await open(t);
+  await view.replaceObject(await keyOf(layer), Buffer.alloc(layer.length, 'x'));
   assert.deepEqual((await run()).kinds, []);
   assert.deepEqual((await run({ deep: true, repair: true })).kinds, ['object damaged']);
   assert.deepEqual((await run({ deep: true })).kinds, ['blob lost']);
@@ -233,17 +232,14 @@ test('removals that hang are found, and done by a repair; content stays', async 
   assert.deepEqual((await run()).findings, [], 'what is doomed just now is the remover’s work, not a fault');
   platform.clock.advance(2 * 3600_000);
   assert.deepEqual((await run()).kinds, ['removals overdue']);
-  assert.equal(countObjects(platform.storeDir), 4);
+  assert.equal((await listKeys(platform.storeView)).size, 4);
   assert.deepEqual(
     (await run({ repair: true })).findings.map((one) => one.repair),
     ['removed'],
   );
-  assert.equal(countObjects(platform.storeDir), 3);
+  assert.equal((await listKeys(platform.storeView)).size, 3);
   assert.deepEqual((await run({ deep: true })).findings, []);
 });
-
-const countObjects = (dir: string) =>
-  readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
 
 test('pushes beside a repair leave counters that are right', async (t) => {
   const { run, push } = await open(t);

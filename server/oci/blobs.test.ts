@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, truncate } from 'node:fs/promises';
 import { test } from 'node:test';
 import { openBlob } from '#core/blobs.ts';
 import { parseDigest } from '#core/digest.ts';
@@ -16,7 +15,7 @@ import {
   sha512,
   uploadBlob,
 } from '#test/registry-client.ts';
-import { openWire } from '#test/registry-socket.ts';
+import { openWire, type Wire } from '#test/registry-socket.ts';
 
 const blobHeaders = (digest: string, size: number) => ({
   'Docker-Content-Digest': digest,
@@ -163,20 +162,21 @@ test('a blob that an image needs is 405 to delete, and stays; after its image it
   }
 });
 
-async function objectFiles({ platform }: Registry): Promise<string[]> {
-  const names = await readdir(platform.storeDir, { recursive: true, withFileTypes: true });
-  return names.filter((entry) => entry.isFile()).map((entry) => `${entry.parentPath}/${entry.name}`);
+async function loseObjects({ platform: { storeView } }: Registry): Promise<void> {
+  for (const key of (await storeView.listObjects()).keys()) await storeView.loseObject(key);
 }
 
-async function removeObjects(registry: Registry): Promise<void> {
-  for (const file of await objectFiles(registry)) await rm(file);
+async function cutObjects({ platform: { storeView } }: Registry, size: number): Promise<void> {
+  for (const key of (await storeView.listObjects()).keys()) {
+    await storeView.replaceObject(key, (await storeView.readObject(key)).subarray(0, size));
+  }
 }
 
 // What would break without this: an error's body would be cut at, or padded to, the blob's length, and be cached for a year.
 test('bytes that are gone from the store are a 500 that nobody caches, not a short blob', async (t) => {
   const registry = await openRegistry(t);
   const digest = await pushBlob(registry.owner, 'acme/app', 'soon gone');
-  await removeObjects(registry);
+  await loseObjects(registry);
   const wire = await openWire(registry);
   for (const headers of [[], ['Range: bytes=0-3']]) {
     wire.head(`GET /v2/acme/app/blobs/${digest}`, headers);
@@ -229,14 +229,21 @@ test('a client that leaves in the middle of a blob takes nothing down', async (t
 test('a blob that turns out too short on the way ends in a cut connection, never in fewer bytes that look whole', async (t) => {
   const registry = await openRegistry(t);
   const digest = await uploadBlob(registry.owner, 'acme/app', Buffer.alloc(4 * 2 ** 20, 'x'));
-  for (const file of await objectFiles(registry)) await truncate(file, 3 * 2 ** 20);
+  await cutObjects(registry, 3 * 2 ** 20);
   const port = await listen(registry);
   for (const range of [[], ['Range: bytes=1-'], ['Range: bytes=0-9,3000000-4000000']]) {
     const wire = await openWire(registry, port);
     wire.head(`GET /v2/acme/app/blobs/${digest}`, range);
-    await assert.rejects(wire.answer(), /the connection ended after/);
+    await assertNoBlob(wire);
   }
 });
+
+/** A disk notices in the middle, when the answer has begun; a bucket says so before the first byte. */
+async function assertNoBlob(wire: Wire): Promise<void> {
+  const answer = await wire.answer().catch((error: Error) => error);
+  if (answer instanceof Error) assert.match(answer.message, /the connection ended after/);
+  else assert.equal(answer.status, 500);
+}
 
 test('a refusal has the one form that clients read, in each of its kinds', async (t) => {
   const { owner, ask } = await openRegistry(t);

@@ -1,8 +1,6 @@
 // The real platform, with a gate after every statement and around every call of the store. Faults come in at the gates:
 // an error (the connection broke: nobody knows whether the statement took effect) or the end of the process.
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Kysely, KyselyPlugin, RootOperationNode } from 'kysely';
 import { newLocalState } from '#core/local-state.ts';
 import type { BlobStore, Platform } from '#core/platform.ts';
@@ -112,7 +110,7 @@ const isNewObject = (node: RootOperationNode) =>
   node.kind === 'InsertQueryNode' && node.into?.table.identifier.name === 'objects';
 
 function gateStore(
-  { blobs, storeDir }: TestPlatform,
+  { blobs, storeView }: TestPlatform,
   pass: Pass,
   { hasCrashed, ended }: { hasCrashed: () => boolean; ended: () => void },
 ): BlobStore {
@@ -122,12 +120,12 @@ function gateStore(
     await pass(`after ${name}`);
     return answer;
   }
-  /** A process that ends cannot clear up: its half-written file stays. */
+  /** A process that ends cannot clear up: what it has half written stays. */
   async function leavingHalf<T>(key: string, call: () => Promise<T>): Promise<T> {
     try {
       return await call();
     } catch (error) {
-      if (hasCrashed()) writeFileSync(join(storeDir, `${key}.part`), 'half');
+      if (hasCrashed()) await storeView.leaveUnfinished(key);
       throw error;
     }
   }
