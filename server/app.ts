@@ -9,6 +9,7 @@ import {
 } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import type { Log, Platform } from '#core/platform.ts';
+import { bindDraining, type Draining } from '#http/draining.ts';
 import { type ErrorWriter, toFailure } from '#http/errors.ts';
 import { bindFrontPage } from '#http/front-page.ts';
 import { bindHealth, type HealthChecks } from '#http/health.ts';
@@ -40,6 +41,8 @@ export type AppOptions = {
   tls?: { cert: Buffer; key: Buffer } | undefined;
   checks?: HealthChecks;
   metricsToken?: string | undefined;
+  /** Set by whoever ends the process. */
+  draining?: Draining;
 };
 
 type Surface = {
@@ -85,7 +88,7 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
 
 /** The whole HTTP side. It listens when it is told to. */
 export async function buildApp(platform: Platform, options: AppOptions = {}): Promise<FastifyInstance> {
-  const { site = plainSite, checks = {}, metricsToken: token } = options;
+  const { site = plainSite, checks = {}, metricsToken: token, draining = { hasBegun: false } } = options;
   const surfaces = listSurfaces(platform, site);
   const findSurface = (path: string) =>
     surfaces.find(({ prefixes }) => prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}/`)));
@@ -99,13 +102,14 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindRequestEnds(app, ends);
   bindJsonBody(app);
   bindFrontPage(app);
-  bindHealth(app, checks);
+  bindHealth(app, checks, draining);
   bindMetrics(app, platform, { site, token, ends, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
   bindRateLimitHeaders(app, platform);
   for (const surface of surfaces) surface.bind(app);
   await app.ready();
   // Behind a proxy a request's address and host are Fastify's to find out.
   if (site.trustedProxies.length === 0) bindQuickPulls(app.server, platform, ends);
+  bindDraining(app.server, draining);
   return app;
 }
 
@@ -124,6 +128,8 @@ function newApp(log: Log, site: Site, tls: AppOptions['tls'], answerError: Answe
     // An upload may take hours; Node still bounds the time for headers. Go keeps idle connections for 90 s and must not
     // find them closed when it writes.
     requestTimeout: 0,
+    // What comes while the server drains was sent before its sender could know; an answer harms nobody.
+    return503OnClosing: false,
     keepAliveTimeout: 100_000,
     // Some networks drop what they think idle without a word; the kernel finds out.
     http: { keepAlive: true, keepAliveInitialDelay: 60_000 },

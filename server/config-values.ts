@@ -144,7 +144,7 @@ export function parseSchedule(text: string): string {
   throw refuse(`${JSON.stringify(text.slice(0, 80))} is not a cron expression. Write five fields, such as 0 3 * * *.`);
 }
 
-const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `30m`, `6h` or `2d`, as milliseconds; null for `off`. At least a minute, at most a year. */
 export function parseInterval(text: string): number | null {
@@ -153,6 +153,14 @@ export function parseInterval(text: string): number | null {
   const ms = Number(count) * (unitMs[unit] ?? Number.NaN);
   if (ms >= 60_000 && ms <= 366 * 86_400_000) return ms;
   throw new Failure('invalid', `${JSON.stringify(text)} is no interval. Use 30m, 6h or 2d, or off.`);
+}
+
+/** `0s`, `20s` or `10m`, as milliseconds; at most an hour. */
+export function parsePause(text: string): number {
+  const [, count, unit = ''] = /^([0-9]{1,6})([smh])$/.exec(text) ?? [];
+  const ms = Number(count) * (unitMs[unit] ?? Number.NaN);
+  if (ms <= 3_600_000) return ms;
+  throw refuse(`${JSON.stringify(text)} is no time from 0s to 1h. Use 20s or 10m.`);
 }
 
 export function parseCount(min: number, max: number): (text: string) => number {

@@ -14,6 +14,7 @@ import {
   parseListenAddress,
   parseMasterKeys,
   parsePath,
+  parsePause,
   parsePublicUrl,
   parseRegions,
   parseSchedule,
@@ -75,6 +76,12 @@ export const settings = {
       parseDatabaseUrl,
       'PostgreSQL 15 or later, `postgres://user:password@host:port/database`, instead of SQLite in the data directory.',
     ),
+  ),
+  databasePoolSize: defaulted(
+    'LADING_DATABASE_POOL_SIZE',
+    '20',
+    parseCount(4, 1000),
+    'How many connections to PostgreSQL each replica opens at most, besides two for collections. A quarter only reads.',
   ),
   storage: optional(
     'LADING_STORAGE_URL',
@@ -169,6 +176,18 @@ export const settings = {
     'LADING_GC_SCHEDULE',
     parseSchedule,
     'When garbage is collected in all registries, as a cron expression in the time zone of the process: `0 3 * * *` is every night at three. Without it, only after a cleanup and when somebody asks.',
+  ),
+  shutdownDelayMs: defaulted(
+    'LADING_SHUTDOWN_DELAY',
+    '0s',
+    parsePause,
+    'How long after SIGTERM everything is still served, while `/readyz` says 503 and each answer ends its connection: as long as a load balancer needs to send requests elsewhere. `15s` behind most of them.',
+  ),
+  shutdownTimeoutMs: defaulted(
+    'LADING_SHUTDOWN_TIMEOUT',
+    '30s',
+    parsePause,
+    'How long requests in flight may go on after that, before they are cut off: `10m` where large layers are pushed over slow lines.',
   ),
   auditRetentionDays: defaulted(
     'LADING_AUDIT_RETENTION_DAYS',

@@ -11,7 +11,7 @@ import type { Log, Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { requireMasterKeys } from '#core/sealed-rows.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
-import { startJobs } from '#jobs/jobs.ts';
+import { startJobs, startRenewals } from '#jobs/jobs.ts';
 import { type AppOptions, buildApp } from '#server/app.ts';
 import { type Config, type Environment, readConfig, regionsOf, siteOf } from '#server/config.ts';
 import { isWildcardAddress } from '#server/config-values.ts';
@@ -24,8 +24,6 @@ import { type ServeLock, takeServeLock } from '#server/serve-lock.ts';
 import { awaitStopSignal } from '#server/stop-signal.ts';
 import { printFaults } from './config.ts';
 import { welcomeText } from './welcome.ts';
-
-const drainMs = 30_000;
 
 /** `lading serve`: everything in one process, until it is told to stop. Answers the exit code. */
 export async function serve(environment: Environment): Promise<number> {
@@ -74,21 +72,29 @@ async function run({ config, installation, lock, tls, log, stopSignal }: Run): P
     await putBackAbandonedOperations(platform);
   }
   const firstStart = await ensureFirstKey(platform, config);
+  const draining = { hasBegun: false };
   const app = await buildApp(platform, {
     site: siteOf(config),
     tls,
     checks: { database: () => database.check(), store: () => platform.blobs.check() },
     metricsToken: config.metricsToken,
+    draining,
   });
   await listen(app, config);
   if (firstStart) sayWelcome(app, config, firstStart);
   const jobs = startJobs(platform, config);
+  const renewals = startRenewals(platform);
   warnOfNames(config, log);
   log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
   const signal = await stopSignal;
+  draining.hasBegun = true;
+  const jobsEnd = jobs.stop();
+  await serveOn(config, log, signal);
   log.info({ signal }, 'stopping: requests in flight are finished, new ones refused');
   endTurns(platform);
-  await Promise.all([drain(app, log), Promise.race([jobs.stop(), delay(drainMs, undefined, { ref: false })])]);
+  const { shutdownTimeoutMs: timeoutMs } = config;
+  await Promise.all([drain(app, log, timeoutMs), Promise.race([jobsEnd, delay(timeoutMs, undefined, { ref: false })])]);
+  await Promise.race([renewals.stop(), delay(renewalEndMs, undefined, { ref: false })]);
   await flushRefusedSignIns(platform, { all: true });
   log.info({}, 'stopped');
 }
@@ -101,15 +107,25 @@ async function openSealed(platform: Platform, lock: ServeLock): Promise<void> {
   lock.describe({ masterKeyIds: platform.secrets.keyIds() });
 }
 
+/** A renewal that waits for a database that is away must not keep the process. */
+const renewalEndMs = 5_000;
+
+/** Whoever chooses between several servers takes a while to see that this one is not ready any more. */
+async function serveOn({ shutdownDelayMs }: Config, log: Log, signal: NodeJS.Signals): Promise<void> {
+  if (shutdownDelayMs === 0) return;
+  log.info({ signal }, `not ready any more; requests are served for another ${shutdownDelayMs / 1000} s`);
+  await delay(shutdownDelayMs);
+}
+
 /** Ends what listens and what is idle at once, what works when it is done, and what is still there after a while. */
-async function drain(app: FastifyInstance, log: Log): Promise<void> {
+async function drain(app: FastifyInstance, log: Log, timeoutMs: number): Promise<void> {
   const closed = app.close();
   // A connection whose request ends during the drain would else be kept open for the next one.
   const sweeper = setInterval(() => app.server.closeIdleConnections(), 100);
   const killer = setTimeout(() => {
-    log.warn({}, `requests were still running after ${drainMs / 1000} s and are cut off`);
+    log.warn({}, `requests were still running after ${timeoutMs / 1000} s and are cut off`);
     app.server.closeAllConnections();
-  }, drainMs);
+  }, timeoutMs);
   await closed;
   clearInterval(sweeper);
   clearTimeout(killer);

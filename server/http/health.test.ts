@@ -36,3 +36,14 @@ test('many who ask readyz at once cost one question', async (t) => {
   assert.ok(answers.every((answer) => answer.status === 200));
   assert.equal(asked, 1);
 });
+
+test('a server that is about to end is alive and not ready', async (t) => {
+  const draining = { hasBegun: false };
+  const { ask } = await openOci(t, { checks: { store: ok }, draining });
+  assert.equal((await ask('GET', '/readyz')).status, 200);
+  draining.hasBegun = true;
+  const { status, text } = await ask('GET', '/readyz');
+  assert.equal(status, 503);
+  assert.deepEqual(JSON.parse(text), { status: 'draining', checks: { store: 'ok' } });
+  assert.equal((await ask('GET', '/healthz')).status, 200);
+});

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Draining } from './draining.ts';
 
 /** Something that must work for requests to work. Throws if it does not. */
 export type HealthChecks = Readonly<Record<string, () => Promise<void>>>;
@@ -8,9 +9,9 @@ const timeoutMs = 3000;
 
 /**
  * `/healthz`: the process answers. `/readyz`: the database and the store do too, asked at most once a second however
- * many ask us.
+ * many ask us, and it is not about to end.
  */
-export function bindHealth(app: FastifyInstance, checks: HealthChecks): void {
+export function bindHealth(app: FastifyInstance, checks: HealthChecks, draining: Draining): void {
   let last: { at: number; answer: Promise<Readiness> } | undefined;
   let isClosing = false;
   app.addHook('preClose', async () => {
@@ -25,11 +26,12 @@ export function bindHealth(app: FastifyInstance, checks: HealthChecks): void {
     const now = performance.now();
     if (!last || now - last.at > cacheMs) last = { at: now, answer: askAll(checks) };
     const checked = await last.answer;
-    const isReady = !isClosing && Object.values(checked).every((state) => state === 'ok');
+    const isDraining = isClosing || draining.hasBegun;
+    const isReady = !isDraining && Object.values(checked).every((state) => state === 'ok');
     return reply
       .code(isReady ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ status: isClosing ? 'draining' : isReady ? 'ok' : 'unavailable', checks: checked });
+      .send({ status: isDraining ? 'draining' : isReady ? 'ok' : 'unavailable', checks: checked });
   });
 }
 

@@ -20,6 +20,21 @@ export type JobOptions = {
   gcSchedule?: string | undefined;
 };
 
+/** Says of what this process works on that it still does. Goes on until the last request has ended. */
+export function startRenewals(platform: Platform): Schedule {
+  const renewal: Job = {
+    // What is not renewed for five minutes is taken from its writer.
+    name: 'renew what is being written',
+    everyMs: 60_000,
+    run: async () => {
+      await renewWriters(platform);
+      await renewUploads(platform);
+      return false;
+    },
+  };
+  return startSchedule([renewal], platform.log);
+}
+
 /** Starts what goes on in the background. Every replica runs all of it: the rows say who does what. */
 export function startJobs(platform: Platform, options: JobOptions): Schedule {
   const collector = options.gcSchedule === undefined ? [] : [scheduledCollections(platform, options.gcSchedule)];
@@ -32,16 +47,6 @@ const batch = 100;
 
 function janitorOf(platform: Platform): readonly Job[] {
   return [
-    {
-      // What is not renewed for five minutes is taken from its writer.
-      name: 'renew what is being written',
-      everyMs: 60_000,
-      run: async () => {
-        await renewWriters(platform);
-        await renewUploads(platform);
-        return false;
-      },
-    },
     { name: 'doom late writers', everyMs: 10_000, run: async () => (await doomLateWriters(platform)) >= batch },
     { name: 'expire uploads', everyMs: 10_000, run: async () => (await expireUploads(platform)) >= batch },
     { name: 'remove doomed objects', everyMs: 5_000, run: async () => (await removeDoomed(platform)) >= removalBatch },

@@ -153,6 +153,36 @@ test('SIGTERM lets an upload in flight finish, takes nothing new and ends with 0
   assert.equal(await stopped, 0);
 });
 
+test('with LADING_SHUTDOWN_DELAY everything is served for a while after SIGTERM, and no connection outlives an answer', async (t) => {
+  const env = { LADING_LOG_LEVEL: 'info', LADING_SHUTDOWN_DELAY: '2s' };
+  const lading = await start(t, makeTestDirectory(t), env);
+  const headers = { authorization: `Bearer ${lading.key}` };
+  const asked = performance.now();
+  const stopped = lading.child.stop('SIGTERM');
+  await seen(lading.child, () => lading.child.output().includes('not ready any more'));
+  const ready = await fetch(`${lading.url}/readyz`);
+  assert.equal(ready.status, 503);
+  assert.equal((await ready.json()).status, 'draining');
+  const session = await fetch(`${lading.url}/v2/default/app/blobs/uploads/`, { method: 'POST', headers });
+  assert.deepEqual([session.status, session.headers.get('connection')], [202, 'close']);
+  assert.equal(await stopped, 0);
+  assert.ok(performance.now() - asked >= 2000);
+});
+
+test('what is in flight longer than LADING_SHUTDOWN_TIMEOUT is cut off', async (t) => {
+  const env = { LADING_LOG_LEVEL: 'info', LADING_SHUTDOWN_TIMEOUT: '1s' };
+  const lading = await start(t, makeTestDirectory(t), env);
+  const headers = { authorization: `Bearer ${lading.key}` };
+  const session = await fetch(`${lading.url}/v2/default/app/blobs/uploads/`, { method: 'POST', headers });
+  const upload = request(`${lading.url}${session.headers.get('location')}`, { method: 'PATCH', headers });
+  const cut = once(upload, 'error');
+  upload.write('never ended');
+  await seen(lading.child, () => isWriting(lading));
+  assert.equal(await lading.child.stop('SIGTERM'), 0);
+  await cut;
+  assert.match(lading.child.output(), /requests were still running after 1 s and are cut off/);
+});
+
 test('a second signal ends the process at once, but not one that is the echo of the first', async (t) => {
   const lading = await start(t, makeTestDirectory(t), { LADING_LOG_LEVEL: 'info' });
   const headers = { authorization: `Bearer ${lading.key}` };
