@@ -25,6 +25,14 @@ data directory: the database, a registry, its owner's API key and a master key.`
     exits: { 0: 'usable', 2: 'not usable; every fault is named' },
     run: (flags) => showConfig(process.env, { json: flags.has('json') }),
   },
+  health: {
+    does: 'ask the server of this environment whether it is ready',
+    about: `Asks /readyz on the address of LADING_LISTEN and prints the answer: for container health checks and scripts
+that wait for a start. It needs neither the data directory nor any secret.`,
+    flags: {},
+    exits: { 0: 'ready', 1: 'not ready, or nobody answers', 2: 'the configuration is not usable' },
+    run: async () => (await import('#server/commands/health.ts')).askHealth(process.env),
+  },
   verify: {
     does: 'compare what the database says with what is stored',
     about: `Looks whether every object is in the store with its size, and whether the master keys open every stored
