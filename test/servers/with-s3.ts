@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { startS3 } from './s3.ts';
+import { environmentOn, startS3 } from './s3.ts';
 
 // node test/servers/with-s3.ts npm run test:conformance
 // Runs a command with LADING_TEST_STORAGE_URL naming a bucket on an S3 server that lives as long as the command.
@@ -12,12 +12,7 @@ if (command === undefined) {
 const server = await startS3();
 const child = spawn(command, args, {
   stdio: 'inherit',
-  env: {
-    ...process.env,
-    LADING_TEST_STORAGE_URL: `s3://${await server.makeBucket()}?endpoint=${server.endpoint}&path-style=true`,
-    AWS_ACCESS_KEY_ID: server.credentials.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: server.credentials.secretAccessKey,
-  },
+  env: { ...process.env, ...(await environmentOn(server)) },
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
 child.once('error', (error) => console.error(error.message));
