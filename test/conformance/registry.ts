@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before } from 'node:test';
 import { type Lading, startLading } from '../servers/lading.ts';
+import { startReplicas } from '../servers/replicas.ts';
 
 // What a registry must do towards any client, asked of the real program over the network. The order of questions and
 // what counts as right follow the distribution specification and what its official suite looks at; the official suite
@@ -11,17 +12,22 @@ export type Algorithm = 'sha256' | 'sha512';
 export type Answer = { status: number; headers: Headers; bytes: Buffer };
 export type Sending = { headers?: Record<string, string>; body?: Buffer | string | ReadableStream<Uint8Array> };
 export type Registry = {
-  lading: Lading;
+  lading: Pick<Lading, 'url' | 'key'> & { stop: () => Promise<unknown> };
   /** A repository that no other test uses. */
   repository: () => string;
   ask: (method: string, path: string, sending?: Sending) => Promise<Answer>;
 };
 
+/** With LADING_TEST_REPLICAS that many on one database and bucket, and before them a load balancer that sends requests anywhere. */
+const count = Number(process.env.LADING_TEST_REPLICAS ?? 1);
+const start = () => (count > 1 ? startReplicas({ count }) : startLading());
+
 /** A server for all tests of a file. */
 export function useRegistry(): Registry {
   const registry = {} as Registry;
+  const servedBy = new Set<string | null>();
   before(async () => {
-    const lading = await startLading();
+    const lading = await start();
     const authorization = `Basic ${Buffer.from(`conformance:${lading.key}`).toString('base64')}`;
     registry.lading = lading;
     registry.repository = () => `default/conformance/${randomBytes(6).toString('hex')}`;
@@ -31,10 +37,14 @@ export function useRegistry(): Registry {
         headers: { authorization, ...headers },
         ...(body === undefined ? {} : { body, duplex: 'half' }),
       } as RequestInit);
+      servedBy.add(answer.headers.get('x-served-by'));
       return { status: answer.status, headers: answer.headers, bytes: Buffer.from(await answer.arrayBuffer()) };
     };
   });
-  after(() => registry.lading?.stop());
+  after(async () => {
+    await registry.lading?.stop();
+    assert.equal(servedBy.size, count, 'each server has answered');
+  });
   return registry;
 }
 
