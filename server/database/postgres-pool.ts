@@ -49,6 +49,13 @@ export function openPool(url: string, { max, acquireTimeoutMs, settings, silence
 /** Connections that have served before: such a one may have died unnoticed, a new one was alive a moment ago. */
 const served = new WeakSet<PoolClient>();
 
+export async function takeConnection(pool: Pool): Promise<{ client: PoolClient; isNew: boolean }> {
+  const client = await pool.connect().catch(rethrow);
+  const isNew = !served.has(client);
+  served.add(client);
+  return { client, isNew };
+}
+
 /**
  * Does what may be done twice (a statement that only reads, the beginning of a transaction) on a connection of the pool,
  * and answers with that connection. Each old connection that turns out to be dead costs one more try, and so does the
@@ -57,9 +64,7 @@ const served = new WeakSet<PoolClient>();
  */
 export async function tryOnLiving<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<[T, PoolClient]> {
   for (let tries = 1; ; tries++) {
-    const client = await pool.connect().catch(rethrow);
-    const isNew = !served.has(client);
-    served.add(client);
+    const { client, isNew } = await takeConnection(pool);
     try {
       return [await work(client), client];
     } catch (error) {

@@ -12,7 +12,16 @@ import {
 import type { Pool, PoolClient } from 'pg';
 import type { NamedQuery } from '#core/prepared.ts';
 import { isConnectionLost, nothingDone, perhapsDone } from './postgres-errors.ts';
-import { type Answer, openPool, type PoolOptions, rethrow, run, type Statement, tryOnLiving } from './postgres-pool.ts';
+import {
+  type Answer,
+  openPool,
+  type PoolOptions,
+  rethrow,
+  run,
+  type Statement,
+  takeConnection,
+  tryOnLiving,
+} from './postgres-pool.ts';
 import { isSelect, refuseStreaming } from './statements.ts';
 
 export type PostgresOptions = {
@@ -41,7 +50,7 @@ const readerSettings = [...sessionSettings, 'set default_transaction_read_only =
 export function openPostgresDialect({ url, poolSize = 20, acquireTimeoutMs = 10_000 }: PostgresOptions): Dialect {
   const readersMax = Math.max(1, Math.floor(poolSize / 4));
   const open = (max: number, settings: readonly string[]) =>
-    openPool(url, { max, acquireTimeoutMs, settings, silenceMs: 45_000 });
+    openPool(url, { max, acquireTimeoutMs, settings, silenceMs: 35_000 });
   return dialectOf(() => ({
     writers: open(Math.max(1, poolSize - readersMax), sessionSettings),
     readers: open(readersMax, readerSettings),
@@ -163,7 +172,7 @@ function inTransaction<R>(session: Session, client: PoolClient, { text, values }
 
 /** A change that is its own transaction. */
 async function writeOnce<R>(pool: Pool, statement: Statement): Promise<Answer<R>> {
-  const client = await pool.connect().catch(rethrow);
+  const { client } = await takeConnection(pool);
   try {
     const answer = await run<R>(client, statement);
     client.release();
