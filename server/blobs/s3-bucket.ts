@@ -14,17 +14,40 @@ export type S3Location = {
   isPathStyle: boolean;
 };
 
-export type Bucket = { client: S3Client; name: string; prefix: string };
+export type Bucket = {
+  client: S3Client;
+  /** For what may be silent for long: bytes that a slow client of ours reads, and work that the server does before it answers. */
+  patient: S3Client;
+  name: string;
+  prefix: string;
+};
 
 const connectMs = 5_000;
 /** From the first byte of a request to the head of its answer; the largest part on a line of 1 MB/s is just in it. */
 const requestMs = 90_000;
-const attemptsMax = 4;
+/** Without a byte in either direction. With all attempts it stays below the minute after which most proxies give us up. */
+const silenceMs = 15_000;
+const attemptsMax = 3;
+
+/** How long the server may take to copy or put together so many bytes. */
+export const workMs = (bytes: number) => 20_000 + Math.ceil(bytes / 20_000);
 
 export function openBucket({ bucket, prefix, endpoint, region, isPathStyle }: S3Location): Bucket {
   // Each socket is held by a request of a client: with a limit, some slow pulls would keep all pushes waiting.
   const sockets = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
-  const client = new S3Client({
+  const agents = { httpAgent: new HttpAgent(sockets), httpsAgent: new HttpsAgent(sockets) };
+  const open = (socketTimeout: number) => openClient({ endpoint, region, isPathStyle }, { ...agents, socketTimeout });
+  // What stalls with the patient one is found in s3-read.ts.
+  return { client: open(silenceMs), patient: open(0), name: bucket, prefix };
+}
+
+type Connection = { httpAgent: HttpAgent; httpsAgent: HttpsAgent; socketTimeout: number };
+
+function openClient(
+  { endpoint, region, isPathStyle }: Pick<S3Location, 'endpoint' | 'region' | 'isPathStyle'>,
+  connection: Connection,
+): S3Client {
+  return new S3Client({
     ...(endpoint !== undefined && { endpoint }),
     // Servers of one's own seldom have regions, but a signature must name one.
     ...(region === undefined ? endpoint !== undefined && { region: defaultRegion() } : { region }),
@@ -40,13 +63,9 @@ export function openBucket({ bucket, prefix, endpoint, region, isPathStyle }: S3
       connectionTimeout: connectMs,
       requestTimeout: requestMs,
       throwOnRequestTimeout: true,
-      // A socket is also silent while a slow client takes its time. What stalls is found in s3-read.ts.
-      socketTimeout: 0,
-      httpAgent: new HttpAgent(sockets),
-      httpsAgent: new HttpsAgent(sockets),
+      ...connection,
     },
   });
-  return { client, name: bucket, prefix };
 }
 
 const defaultRegion = () => process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1';

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { Failure } from '#core/failure.ts';
 import type { ByteRange } from '#core/platform.ts';
-import { addressOf, type Bucket } from './s3-bucket.ts';
+import { addressOf, type Bucket, workMs } from './s3-bucket.ts';
 import { isNoSuchUpload, rethrow } from './s3-errors.ts';
 import { findSize } from './s3-read.ts';
 
@@ -22,8 +22,6 @@ const piecesMax = 10_000;
 /** Of one object at a time; as long as all writers together have less than `shared`, after that one of each. */
 const inFlightMax = 4;
 const inFlightShared = 16;
-/** Some servers put the parts together before they answer. */
-const completeMs = 15 * 60_000;
 
 let inFlightNow = 0;
 
@@ -89,7 +87,7 @@ async function begin({ client, ...bucket }: Bucket, key: string): Promise<string
 type Part = { Bucket: string; Key: string; UploadId: string; PartNumber: number };
 
 async function sendPiece(bucket: Bucket, part: Part, piece: Piece, abortSignal: AbortSignal) {
-  const { client } = bucket;
+  const { client, patient } = bucket;
   if ('bytes' in piece) {
     const command = new UploadPartCommand({ ...part, Body: piece.bytes, ContentLength: piece.bytes.length });
     const { ETag } = await client.send(command, { abortSignal }).catch(rethrow);
@@ -101,7 +99,8 @@ async function sendPiece(bucket: Bucket, part: Part, piece: Piece, abortSignal: 
   const { start, end } = piece.range;
   const source = `${name}/${from.split('/').map(encodeURIComponent).join('/')}`;
   const command = new UploadPartCopyCommand({ ...part, CopySource: source, CopySourceRange: `bytes=${start}-${end}` });
-  const { CopyPartResult } = await client.send(command, { abortSignal }).catch(rethrow);
+  const options = { abortSignal, requestTimeout: workMs(end - start + 1) };
+  const { CopyPartResult } = await patient.send(command, options).catch(rethrow);
   return CopyPartResult?.ETag;
 }
 
@@ -112,7 +111,8 @@ async function complete(bucket: Bucket, key: string, UploadId: string, Parts: Co
     MultipartUpload: { Parts },
   });
   try {
-    await bucket.client.send(command, { requestTimeout: completeMs });
+    // Some servers put the parts together before they answer.
+    await bucket.patient.send(command, { requestTimeout: workMs(size) });
   } catch (error) {
     // The answer to the first attempt may have been lost. Nobody else writes this key.
     if (isNoSuchUpload(error) && (await findSize(bucket, key)) === size) return;

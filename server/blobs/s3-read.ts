@@ -7,7 +7,7 @@ import { isBareNotFound, isNoSuchKey, rethrow } from './s3-errors.ts';
 /** To the head of an answer: somebody waits for it, and each of a few attempts has as long. */
 const answer = { requestTimeout: 15_000 };
 /** How long the server may send nothing while somebody waits for bytes. */
-const stallMs = 30_000;
+const stallMs = 15_000;
 
 /** Undefined only if the object is definitely not there. An answer of another length than asked for is an error. */
 export async function openObjectStream(
@@ -20,7 +20,7 @@ export async function openObjectStream(
   // HTTP has no range of nothing.
   const asked = range && length ? { Range: `bytes=${range.start}-${range.end}` } : {};
   try {
-    const { Body, ContentLength } = await bucket.client.send(
+    const { Body, ContentLength } = await bucket.patient.send(
       new GetObjectCommand({ ...addressOf(bucket, key), ...asked }),
       answer,
     );

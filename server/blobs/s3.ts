@@ -34,7 +34,10 @@ export function openS3Store(location: S3Location, { redirects = false } = {}): S
     ...(redirects && { redirect: (key: string) => signUrl(bucket, key) }),
     check: newCheck(bucket),
     keepsVersions: () => keepsVersions(bucket),
-    close: () => bucket.client.destroy(),
+    close: () => {
+      bucket.client.destroy();
+      bucket.patient.destroy();
+    },
   };
 }
 
