@@ -21,7 +21,11 @@ test('a joined object has every byte once and in order, in pieces as large as S3
       const expected = sources.flatMap(({ key, size }) => Array.from({ length: size }, (_, n) => `${key}:${n}`));
       assert.deepEqual(bytes, expected);
       for (const piece of plan.slice(0, -1)) assert.ok(bytesOf(piece) >= limits.min, JSON.stringify(plan));
-      for (const piece of plan) assert.ok(bytesOf(piece) <= limits.max, JSON.stringify(plan));
+      for (const piece of plan) {
+        assert.ok(bytesOf(piece) <= limits.max, JSON.stringify(plan));
+        const source = 'copy' in piece && sources.find(({ key }) => key === piece.copy.from);
+        if (source) assert.ok(source.size > limits.min, `a range of a small object: ${JSON.stringify(plan)}`);
+      }
     }),
     { numRuns: 2000 },
   );
@@ -42,12 +46,12 @@ test('only what is too small to be copied passes through us, and what it takes t
   );
 });
 
-test('large objects are copied without a byte passing through us', () => {
+test('large objects are copied without a byte passing through us, and a small one at the end is not', () => {
   assert.deepEqual(
     planJoin(
       [
         { key: 'a', size: 24 },
-        { key: 'b', size: 5 },
+        { key: 'b', size: 6 },
         { key: 'c', size: 2 },
       ],
       limits,
@@ -55,8 +59,8 @@ test('large objects are copied without a byte passing through us', () => {
     [
       { copy: { from: 'a', range: { start: 0, end: 14 } } },
       { copy: { from: 'a', range: { start: 15, end: 23 } } },
-      { copy: { from: 'b', range: { start: 0, end: 4 } } },
-      { copy: { from: 'c', range: { start: 0, end: 1 } } },
+      { copy: { from: 'b', range: { start: 0, end: 5 } } },
+      { send: [{ from: 'c', range: { start: 0, end: 1 } }] },
     ],
   );
 });

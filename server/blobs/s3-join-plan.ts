@@ -8,6 +8,7 @@ export type PlannedPiece = { copy: SourceRange } | { send: SourceRange[] };
 /**
  * How objects become one, each piece but the last at least `min` bytes. What is smaller passes through our memory, and takes
  * as much of what follows with it as it needs to be `min`; everything else is copied where it lies, `max` at a time.
+ * Nothing is copied from an object that is not larger than `min`, at the end neither: S3 copies no range of such a one.
  */
 export function planJoin(sources: readonly Source[], { min, max }: { min: number; max: number }): PlannedPiece[] {
   const pieces: PlannedPiece[] = [];
@@ -26,7 +27,7 @@ export function planJoin(sources: readonly Source[], { min, max }: { min: number
     for (let at = 0; at < size; ) {
       const left = size - at;
       const isEnd = planned + left === total;
-      const mayCopy = sentBytes === 0 && (left >= min || isEnd);
+      const mayCopy = sentBytes === 0 && size > min && (left >= min || isEnd);
       const length = mayCopy ? copyLength(left, min, max, isEnd) : Math.min(left, min - sentBytes);
       const part = { from: key, range: { start: at, end: at + length - 1 } };
       if (mayCopy) pieces.push({ copy: part });
