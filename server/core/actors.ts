@@ -1,7 +1,13 @@
 import type { Insertable, Selectable, Updateable } from 'kysely';
 import { Failure } from './failure.ts';
 import { hashSecret } from './ids.ts';
-import { expandPermissions, type Permission } from './permissions.ts';
+import {
+  expandPermissions,
+  holdsRight,
+  type Permission,
+  type RegistryAction,
+  type RegistryRights,
+} from './permissions.ts';
 import type { Platform } from './platform.ts';
 import type { ActorRow } from './schema.ts';
 
@@ -180,13 +186,40 @@ export async function insertActor({ db }: Platform, row: Insertable<ActorRow>): 
   await db.insertInto('actors').values(row).execute();
 }
 
-/**
- * For transactions that make content visible: what a revoked secret was still sending is refused in the one that would
- * have committed it.
- */
+/** For what took a while, in the transaction that ends it. */
 export async function requireNotRevoked(platform: Platform, actor: Actor): Promise<void> {
-  if (actor.kind === 'system' || !(await isRevoked(platform, actor.id, actor.generation))) return;
-  throw new Failure('unauthenticated', 'The token or key of this request was revoked meanwhile.', { isBadToken: true });
+  if (actor.kind !== 'system' && (await isRevoked(platform, actor.id, actor.generation))) throw revoked();
+}
+
+/**
+ * For transactions that make content visible: what a secret was still sending when it was revoked, or may no longer send
+ * there, is refused in the one that would have committed it. Throws `unauthenticated`, `denied`.
+ */
+export async function requireStillMay(
+  platform: Platform,
+  actor: Actor,
+  registry: RegistryRights,
+  action: RegistryAction,
+): Promise<void> {
+  if (actor.kind === 'system') return;
+  const row = await platform.db
+    .selectFrom('actors')
+    .selectAll()
+    .where('id', '=', actor.id)
+    .where('generation', '=', actor.generation)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  if (!row) throw revoked();
+  if (holdsRight(toActor(row), registry, action)) return;
+  throw new Failure('denied', `You may no longer ${action} there: this token or key was restricted meanwhile.`, {
+    about: 'repository',
+  });
+}
+
+function revoked(): Failure {
+  return new Failure('unauthenticated', 'The token or key of this request was revoked meanwhile.', {
+    isBadToken: true,
+  });
 }
 
 /** Changes live actors of a team; answers the changed rows. Call `forgetActors` after the commit. */

@@ -1,7 +1,7 @@
 // Where a manifest push is decided: one transaction that begins with the repository's lock, so that what it finds
 // (every child is here) is still true when it commits, whatever collections and deletions run beside it.
 
-import { type Actor, requireNotRevoked } from './actors.ts';
+import { type Actor, requireStillMay } from './actors.ts';
 import { refreshAttachments } from './attachments.ts';
 import { recordAudit } from './audit.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
@@ -39,7 +39,8 @@ const rowsPerStatement = 500;
 
 /**
  * Stores a manifest and moves its tags, all or nothing. Throws `invalid` (the document, its digest, or children that are
- * not here: `missing`), `limit`, `precondition`, `unauthenticated` if the secret was revoked meanwhile.
+ * not here: `missing`), `limit`, `precondition`, `unauthenticated` or `denied` if the secret was revoked or
+ * restricted meanwhile.
  */
 export async function pushManifest(
   platform: Platform,
@@ -56,7 +57,7 @@ export async function pushManifest(
   const config = await readImageConfig(platform, found.id, document);
   await transact(platform, async (platform) => {
     const { isListed, ...repository } = await lockForPush(platform, found);
-    await requireNotRevoked(platform, actor);
+    await requireStillMay(platform, actor, repository.registry, 'push');
     await requireChildren(platform, repository, document);
     const isNew = await insertManifest(platform, actor, repository, { digest, document, config, push });
     if (isNew) {

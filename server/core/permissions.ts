@@ -71,7 +71,8 @@ export function seesProject(actor: Actor, projectId: string | null): boolean {
 
 export type RegistryAction = 'pull' | 'push' | 'delete';
 
-type RegistryRights = { id: string; teamId: string; projectId: string | null; isPublic: boolean };
+/** What decides who may do what in a registry. */
+export type RegistryRights = { id: string; teamId: string; projectId: string | null; isPublic: boolean };
 
 /** Whether the actor's secret allows the action on the registry, whatever access token it came with. */
 export function holdsRight(actor: Actor, registry: RegistryRights, action: RegistryAction): boolean {

@@ -9,7 +9,7 @@
 // Holds at every crash: before the commit nothing is visible and all of it ends by expiry; after it everything is.
 
 import { createHash } from 'node:crypto';
-import { type Actor, requireNotRevoked } from './actors.ts';
+import { type Actor, requireStillMay } from './actors.ts';
 import { algorithmOf, type Digest, toDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { linkBlob, lockRepository } from './links.ts';
@@ -40,7 +40,7 @@ export async function putBlob(
     requireDigest(digest, toDigest(algorithmOf(digest), hash));
     await transact(platform, async (platform) => {
       const repository = await lockForPush(platform, found);
-      await requireNotRevoked(platform, actor);
+      await requireStillMay(platform, actor, repository.registry, 'push');
       await sealObject(platform, written.key, written.size);
       await commitBlob(platform, actor, repository, { digest, whole: written, reserved: written.reserved, unused: [] });
     });
@@ -138,7 +138,7 @@ async function commitSession(
   const sealed = session.written;
   await transact(platform, async (platform) => {
     await lockRepository(platform, repository.id);
-    await requireNotRevoked(platform, actor);
+    await requireStillMay(platform, actor, repository.registry, 'push');
     const row = await platform.db
       .updateTable('uploads')
       .set({ version: session.version + 1 })

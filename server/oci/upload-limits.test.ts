@@ -216,6 +216,24 @@ test('an upload of parts, a manifest and a single POST of a token that was revok
   assert.equal((await owner('HEAD', '/v2/acme/app/manifests/v1')).status, 404);
 });
 
+test('what a token was still sending when it was narrowed is refused at its end, and nothing of it is kept', async (t) => {
+  const registry = await openRegistry(t);
+  const { owner, platform, team } = registry;
+  const port = await listen(registry);
+  const depot = await createRegistry(platform, team.owner, { name: 'depot' });
+  const changes = { 'to reading': { mode: 'ro' }, 'to another registry': { registryIds: [depot.id] } } as const;
+  for (const [name, change] of Object.entries(changes)) {
+    const { token, secret } = await newToken(registry);
+    const body = `still sending while narrowed ${name}`;
+    const { wire, end } = await beginPut(registry, port, secret, 'acme/app', body);
+    await updateToken(platform, team.owner, { token: token.id, ...change });
+    end();
+    assert.equal(outcomeOf(await wire.answer()), '403 DENIED', name);
+    assert.equal((await owner('HEAD', `/v2/acme/app/blobs/${sha256(body)}`)).status, 404);
+  }
+  assert.equal((await usageOf(registry)).size, 0);
+});
+
 test('a token narrowed to reading cannot go on with its session', async (t) => {
   const registry = await openRegistry(t);
   const { platform, team, ask } = registry;
