@@ -7,13 +7,19 @@ export type Command = {
   does: string;
   /** For its own help. */
   about: string;
-  /** What each flag does. None takes a value. */
+  /** What must be named without a flag, in order. */
+  operands?: readonly string[];
+  /** Flags that take a value, all of them needed. */
+  values?: Readonly<Record<string, { form: string; does: string }>>;
+  /** What each flag does that takes no value. */
   flags: Readonly<Record<string, string>>;
   exits: Readonly<Record<number, string>>;
-  run: (flags: ReadonlySet<string>) => number | Promise<number>;
+  run: (flags: Flags, operands: readonly string[]) => number | Promise<number>;
 };
+/** By name; of those without a value it is empty. */
+export type Flags = ReadonlyMap<string, string>;
 export type Commands = Readonly<Record<string, Command>>;
-export type CommandLine = { name: string | undefined; operands: readonly string[]; flags: ReadonlySet<string> };
+export type CommandLine = { name: string | undefined; operands: readonly string[]; flags: Flags };
 
 export const generalFlags = { help: 'print this', version: 'print the version' } as const;
 
@@ -21,19 +27,41 @@ const shortFlags: Readonly<Record<string, string>> = { h: 'help', v: 'version' }
 
 /** Throws `invalid` for an option that the command does not have, with what was perhaps meant. */
 export function parseCommandLine(args: readonly string[], commands: Commands): CommandLine {
-  const { tokens, positionals } = parseArgs({ args: [...args], strict: false, tokens: true });
+  const command = findCommand(
+    commands,
+    args.find((arg) => !arg.startsWith('-')),
+  );
+  const values = Object.keys(command?.values ?? {});
+  const options = Object.fromEntries(values.map((value) => [value, { type: 'string' as const }]));
+  const { tokens, positionals } = parseArgs({ args: [...args], strict: false, tokens: true, options });
   const [name, ...operands] = positionals;
-  const command = findCommand(commands, name);
-  const known = [...Object.keys(command?.flags ?? {}), ...Object.keys(generalFlags)];
-  const flags = new Set<string>();
+  const known = [...values, ...Object.keys(command?.flags ?? {}), ...Object.keys(generalFlags)];
+  const flags = new Map<string, string>();
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
     const flag = shortFlags[token.name] ?? token.name;
     if (!known.includes(flag)) throw new Failure('invalid', describeUnknown(token.rawName, token.name, name, known));
-    if (token.value !== undefined) throw new Failure('invalid', `${token.rawName} takes no value.`);
-    flags.add(flag);
+    if (values.includes(flag)) flags.set(flag, requireValue(token.rawName, token.value));
+    else if (token.value === undefined) flags.set(flag, '');
+    else throw new Failure('invalid', `${token.rawName} takes no value.`);
   }
   return { name, operands, flags };
+}
+
+function requireValue(rawName: string, value: string | undefined): string {
+  if (value !== undefined && value !== '') return value;
+  throw new Failure('invalid', `${rawName} needs a value after it.`);
+}
+
+/** Throws `invalid` for what the command does not take, and for what it needs and was not given. */
+export function requireComplete(name: string, command: Command, { operands, flags }: CommandLine): void {
+  const { operands: wanted = [], values = {} } = command;
+  const extra = operands[wanted.length];
+  if (extra !== undefined) throw new Failure('invalid', `lading ${name} does not take ${JSON.stringify(extra)}.`);
+  const missing = wanted[operands.length] ?? Object.keys(values).find((value) => !flags.has(value));
+  if (missing === undefined) return;
+  const what = missing in values ? `--${missing}` : `a ${missing}`;
+  throw new Failure('invalid', `lading ${name} needs ${what}: ${usageOf(name, command)}`);
 }
 
 export function findCommand(commands: Commands, name: string | undefined): Command | undefined {
@@ -65,7 +93,7 @@ function describeUnknown(rawName: string, option: string, name: string | undefin
 }
 
 export function generalHelp(commands: Commands): string {
-  const rows = Object.entries(commands).map(([name, command]) => [usageOf(name, command), command.does] as const);
+  const rows = Object.entries(commands).map(([name, command]) => [shortUsageOf(name, command), command.does] as const);
   return `Lading, a self-hosted container registry platform
 
 ${toColumns([...rows, ['bin/lading <command> --help', 'what a command does, its flags and exit codes'], ['bin/lading --version', generalFlags.version]])}
@@ -74,20 +102,36 @@ Configuration comes from LADING_* environment variables only: see docs/configura
 }
 
 export function commandHelp(name: string, command: Command): string {
+  const values = Object.entries(command.values ?? {}).map(
+    ([value, { form, does }]) => [`--${value} ${form}`, does] as const,
+  );
   const flags = Object.entries({ ...command.flags, help: generalFlags.help });
   const exits = Object.entries(command.exits);
   return `${usageOf(name, command)}
 
 ${command.about}
 
-${toColumns(flags.map(([flag, does]) => [`--${flag}`, does]))}
+${toColumns([...values, ...flags.map(([flag, does]) => [`--${flag}`, does] as const)])}
 
 Exit code
 ${toColumns(exits)}`;
 }
 
-const usageOf = (name: string, { flags }: Command) =>
-  [`bin/lading ${name}`, ...Object.keys(flags).map((flag) => `[--${flag}]`)].join(' ');
+/** What a command needs; `--help` says what else it takes. */
+const shortUsageOf = (name: string, { operands = [], values = {} }: Command) =>
+  [
+    `bin/lading ${name}`,
+    ...operands.map((operand) => `<${operand}>`),
+    ...Object.keys(values).map((value) => `--${value} …`),
+  ].join(' ');
+
+const usageOf = (name: string, { operands = [], values = {}, flags }: Command) =>
+  [
+    `bin/lading ${name}`,
+    ...operands.map((operand) => `<${operand}>`),
+    ...Object.entries(values).map(([value, { form }]) => `--${value} ${form}`),
+    ...Object.keys(flags).map((flag) => `[--${flag}]`),
+  ].join(' ');
 
 function toColumns(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length));

@@ -1,12 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { Failure } from '#core/failure.ts';
-import { type Commands, commandHelp, findCommand, generalHelp, parseCommandLine } from '#server/command-line.ts';
+import {
+  type Commands,
+  commandHelp,
+  findCommand,
+  generalHelp,
+  parseCommandLine,
+  requireComplete,
+} from '#server/command-line.ts';
 import { showConfig } from '#server/commands/config.ts';
 import { findNearest } from '#server/nearest.ts';
 
 // The commands that open the installation themselves. Each answers an exit code; 2 is "could not even begin".
 
 const json = 'print the answer as JSON';
+
+const copyExits = {
+  0: 'complete',
+  1: 'complete but for what the source itself has lost, which is named',
+  2: 'could not begin, or was cut short: what is there is not complete',
+};
 
 const commands: Commands = {
   serve: {
@@ -73,20 +86,75 @@ goes and asks; the server must be stopped`,
         json: flags.has('json'),
       }),
   },
+  'copy-store': {
+    does: 'copy everything into another database and store, while servers go on',
+    about: `For moving house: SQLite and disk to Postgres and S3, back, or any mix. Run it while the servers work, as often
+as you like: each run brings the copy up to date. For the move itself stop the servers, run it once more (only what is
+new is copied), and start them with the settings of the new place. Ended at any moment, the next run does the rest.
+The target must be empty, or an earlier copy of this installation on which no server was started. docs/moving.md`,
+    values: {
+      'to-database': {
+        form: '<postgres://…|directory>',
+        does: `the new database. env:NAME or file:PATH names a variable or a file that holds the URL, so that its
+password is in no list of processes; a directory gets a lading.db`,
+      },
+      'to-storage': {
+        form: '<s3://…|directory>',
+        does: `the new place of the objects, as in LADING_STORAGE_URL; in a directory they lie below objects/. Where both
+are directories they are the same one, the new LADING_DATA_DIR`,
+      },
+    },
+    flags: { json },
+    exits: copyExits,
+    run: async (flags) =>
+      (await import('#server/commands/copy-store.ts')).copyStore(process.env, {
+        toDatabase: flags.get('to-database') ?? '',
+        toStorage: flags.get('to-storage') ?? '',
+        json: flags.has('json'),
+      }),
+  },
+  backup: {
+    does: 'write a copy of one moment into a directory, while servers go on',
+    about: `The directory becomes an installation of its own, with a SQLite database and the objects it needs, so that
+LADING_DATA_DIR=<directory> bin/lading verify --deep looks whether it is whole. The next backup into the same directory
+copies only what is new; the one before stays whole until then. docs/backup.md`,
+    operands: ['directory'],
+    flags: {
+      'with-master-key': `also write the keys that open stored secrets into the directory. Without it they must be kept
+elsewhere, and whoever gets hold of the backup cannot read those secrets`,
+      json,
+    },
+    exits: copyExits,
+    run: async (flags, [directory = '']) =>
+      (await import('#server/commands/backup.ts')).backup(process.env, directory, {
+        withMasterKey: flags.has('with-master-key'),
+        json: flags.has('json'),
+      }),
+  },
+  restore: {
+    does: 'fill an empty place with what a backup holds',
+    about: `Copies the backup into the database and store that the configuration names, which must be empty, and looks
+first whether the master key that opens its secrets is there. Ended at any moment, the next run does the rest.
+docs/backup.md`,
+    operands: ['directory'],
+    flags: { json },
+    exits: copyExits,
+    run: async (flags, [directory = '']) =>
+      (await import('#server/commands/restore.ts')).restore(process.env, directory, { json: flags.has('json') }),
+  },
 };
 
 async function main(args: readonly string[]): Promise<number> {
-  const { name, operands, flags } = parseCommandLine(args, commands);
+  const line = parseCommandLine(args, commands);
+  const { name, operands, flags } = line;
   if (flags.has('version')) return say(readVersion());
   if (name === undefined) return say(generalHelp(commands));
   if (name === 'help') return say(helpOf(operands[0]));
   const command = findCommand(commands, name);
   if (!command) throw unknownCommand(name);
   if (flags.has('help')) return say(commandHelp(name, command));
-  if (operands[0] !== undefined) {
-    throw new Failure('invalid', `lading ${name} does not take ${JSON.stringify(operands[0])}.`);
-  }
-  return command.run(flags);
+  requireComplete(name, command, line);
+  return command.run(flags, operands);
 }
 
 function helpOf(name: string | undefined): string {

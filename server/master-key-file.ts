@@ -29,7 +29,7 @@ export function readKeyFile(path: string): readonly SealKey[] | undefined {
 export function makeKeyFile(path: string): readonly SealKey[] {
   // Written under another name and linked into place: no start ever reads half a key, nor does a second one replace the first.
   const draft = `${path}.${process.pid}`;
-  writePrivate(draft, toLine(newKey()));
+  writePrivate(draft, keyLine(newKey()));
   try {
     linkSync(draft, path);
   } catch (error) {
@@ -64,7 +64,7 @@ export function addNewKey(path: string): readonly string[] {
   }
   const all = [newKey(), ...keys];
   const draft = `${path}.${process.pid}`;
-  writePrivate(draft, all.map(toLine).join(''));
+  writePrivate(draft, all.map(keyLine).join(''));
   renameSync(draft, path);
   syncDirectory(dirname(path));
   return all.map((key) => key.id);
@@ -76,4 +76,5 @@ function newKey(): SealKey {
   return { id: createHash('sha256').update(key).digest('hex').slice(0, 12), key };
 }
 
-const toLine = ({ id, key }: SealKey) => `${id}:${key.toString('base64')}\n`;
+/** As it stands in the file. */
+export const keyLine = ({ id, key }: SealKey) => `${id}:${key.toString('base64')}\n`;

@@ -17,7 +17,7 @@ export type SealConfig = Pick<Config, 'masterKeys' | 'masterKeyFile'>;
 
 /** With the configured keys, else with those of the key file in the data directory. */
 export function openSecrets(config: SealConfig, dataDir: string): Secrets {
-  const configured = config.masterKeys ?? readConfiguredFile(config.masterKeyFile);
+  const configured = readConfiguredKeys(config);
   if (configured) return secretsOf(configured);
   const path = masterKeyPath(dataDir);
   // Made when there is first something to seal, not before: a start that is refused because its key was lost must not
@@ -32,6 +32,11 @@ export function findMasterKeys(config: SealConfig, dataDir: string): { ids: read
   const source = config.masterKeyFile ?? masterKeyPath(dataDir);
   const isMissing = config.masterKeyFile === undefined && !existsSync(source);
   return { ids: isMissing ? [] : toIds(readConfiguredFile(source)), source };
+}
+
+/** Undefined where none are: then those of the key file in the data directory count. Throws `invalid`. */
+export function readConfiguredKeys({ masterKeys, masterKeyFile }: SealConfig): readonly SealKey[] | undefined {
+  return masterKeys ?? readConfiguredFile(masterKeyFile);
 }
 
 function readConfiguredFile(path: string | undefined): readonly SealKey[] | undefined {

@@ -48,6 +48,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/dialects/paperspace': surface('typebox', '@fastify/type-provider-typebox'),
   'server/dialects/nodion': surface('typebox', '@fastify/type-provider-typebox'),
   'server/dialects/northflank': surface('typebox', '@fastify/type-provider-typebox'),
+  'server/transfer': adapter(),
   'server/jobs': { knows: ['server/core'], packages: ['croner'] },
   'server/app.ts': {
     knows: ['server/core', 'server/http', 'server/oci', 'server/dialects'],
@@ -57,8 +58,21 @@ const rules: Readonly<Record<string, Rule>> = {
     knows: ['server/core', 'server/database', 'server/blobs', 'server/outbound', 'server/upstream', 'server/<shell>'],
     packages: [],
   },
+  'server/open-copy.ts': {
+    knows: ['server/core', 'server/database', 'server/blobs', 'server/transfer', 'server/<shell>'],
+    packages: ['kysely'],
+  },
   'server/commands': {
-    knows: ['server/core', 'server/http', 'server/jobs', 'server/app.ts', 'server/open-platform.ts', 'server/<shell>'],
+    knows: [
+      'server/core',
+      'server/http',
+      'server/jobs',
+      'server/transfer',
+      'server/app.ts',
+      'server/open-platform.ts',
+      'server/open-copy.ts',
+      'server/<shell>',
+    ],
     packages: ['fastify'],
   },
   'server/main.ts': { knows: ['server/core', 'server/commands', 'server/<shell>'], packages: [] },

@@ -42,10 +42,10 @@ export async function takeIntoService(db: Kysely<Schema>): Promise<void> {
 export async function beginCopy(
   db: Kysely<Schema>,
   before: InstallationState | undefined,
-  { copyOf, run }: { copyOf: string; run: string },
+  { copyOf, run, id = newId() }: { copyOf: string; run: string; id?: string | undefined },
 ): Promise<boolean> {
   if (!before) {
-    const row = { slot: 1, id: newId(), copy_of: copyOf, copied_at: null, run } as const;
+    const row = { slot: 1, id, copy_of: copyOf, copied_at: null, run } as const;
     const { numInsertedOrUpdatedRows } = await db
       .insertInto('installations')
       .values(row)

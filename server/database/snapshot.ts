@@ -1,0 +1,158 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely';
+import pg from 'pg';
+import { Failure } from '#core/failure.ts';
+import type { Schema } from '#core/schema.ts';
+import type { Engine } from './engine.ts';
+import { translatePostgresError } from './postgres-errors.ts';
+import { translateSqliteError } from './sqlite-errors.ts';
+import { refuseStreaming } from './statements.ts';
+
+/** One long read transaction on a connection of its own, beside servers at work: every question is about one moment. */
+export type Snapshot = { db: Kysely<Schema>; engine: Engine; close(): Promise<void> };
+
+export type SnapshotOptions = { url?: string | undefined; dataDir: string };
+
+/** Changes nothing, not even the schema. Undefined: there is no such SQLite file. Throws `unavailable`. */
+export async function openSnapshot({ url, dataDir }: SnapshotOptions): Promise<Snapshot | undefined> {
+  if (url !== undefined) return openPostgresSnapshot(url);
+  const file = join(dataDir, 'lading.db');
+  return existsSync(file) ? openSqliteSnapshot(file) : undefined;
+}
+
+function openSqliteSnapshot(file: string): Snapshot {
+  const database = openReadOnly(file);
+  const ask = async (query: CompiledQuery) => {
+    try {
+      return database.prepare(query.sql).all(...(query.parameters as SQLInputValue[]));
+    } catch (error) {
+      throw translateSqliteError(error);
+    }
+  };
+  const dialect: Dialect = {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => driverOf(ask),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  };
+  return snapshotOf(dialect, 'sqlite', async () => database.close());
+}
+
+function openReadOnly(file: string): DatabaseSync {
+  try {
+    const database = new DatabaseSync(file, { readOnly: true, timeout: 5000 });
+    database.exec('pragma cache_size = -32768');
+    database.exec('begin');
+    // What is read first decides which moment is seen.
+    database.prepare('select count(*) from sqlite_schema').get();
+    return database;
+  } catch (error) {
+    throw new Failure('unavailable', `The database ${file} cannot be read: ${(error as Error).message}.`);
+  }
+}
+
+async function openPostgresSnapshot(url: string): Promise<Snapshot> {
+  const client = await connectPostgres(url);
+  await client.query('begin isolation level repeatable read read only; select 1');
+  const ask = async (query: CompiledQuery) => {
+    try {
+      return (await client.query(query.sql, [...query.parameters])).rows;
+    } catch (error) {
+      throw translatePostgresError(error);
+    }
+  };
+  const dialect: Dialect = {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => driverOf(ask),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  };
+  return snapshotOf(dialect, 'postgres', () => client.end());
+}
+
+// As in `postgres.ts`: sizes and milliseconds fit into a double.
+const asNumber = new Set<number>([pg.types.builtins.INT8, pg.types.builtins.NUMERIC]);
+
+/** A connection that nothing ends for being slow. Throws `unavailable`. */
+export async function connectPostgres(url: string): Promise<pg.Client> {
+  const getTypeParser = ((oid: number, format: 'text' | 'binary') =>
+    asNumber.has(oid) ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    application_name: 'lading copy',
+    types: { getTypeParser } as pg.CustomTypesConfig,
+  });
+  // Without a listener a server that goes away would end the process; the next question says it.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.query(
+      `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '5s'`,
+    );
+    return client;
+  } catch (error) {
+    await client.end().catch(() => {});
+    const { message, code } = error as Error & { code?: string };
+    throw new Failure('unavailable', `The database cannot be reached: ${message || code}.`);
+  }
+}
+
+function snapshotOf(dialect: Dialect, engine: Engine, end: () => Promise<void>): Snapshot {
+  const db = new Kysely<Schema>({ dialect });
+  const close = async () => {
+    await db.destroy();
+    await end();
+  };
+  return { db, engine, close };
+}
+
+function driverOf(ask: (query: CompiledQuery) => Promise<unknown[]>): Driver {
+  const connection: DatabaseConnection = {
+    executeQuery: async <R>(query: CompiledQuery): Promise<QueryResult<R>> => ({ rows: (await ask(query)) as R[] }),
+    streamQuery: refuseStreaming,
+  };
+  return {
+    init: async () => {},
+    acquireConnection: async () => connection,
+    beginTransaction: refuseTransaction,
+    commitTransaction: refuseTransaction,
+    rollbackTransaction: refuseTransaction,
+    releaseConnection: async () => {},
+    destroy: async () => {},
+  };
+}
+
+async function refuseTransaction(): Promise<never> {
+  throw new Error('A snapshot is one transaction already.');
+}
+
+/** The schema version of a database; undefined where Lading has never been. */
+export async function findSchemaVersion({ db, engine }: Snapshot): Promise<number | undefined> {
+  const table =
+    engine === 'sqlite'
+      ? sql<{ n: number }>`select count(*) as n from sqlite_schema where type = 'table' and name = 'schema_migrations'`
+      : sql<{
+          n: number;
+        }>`select count(*) as n from pg_tables where schemaname = current_schema() and tablename = 'schema_migrations'`;
+  if (Number((await table.execute(db)).rows[0]?.n) === 0) return undefined;
+  const { rows } = await sql<{ n: number | null }>`select max(number) as n from schema_migrations`.execute(db);
+  return rows[0]?.n ?? 0;
+}
