@@ -2,7 +2,8 @@ import { isDigest } from './digest.ts';
 import { isObject } from './json-text.ts';
 import { hasImageConfig, type ManifestDocument } from './manifest-document.ts';
 import { isStorable } from './page.ts';
-import type { Platform } from './platform.ts';
+import type { ByteRange, Platform } from './platform.ts';
+import { readSteadily } from './steady-reading.ts';
 
 /** Platform and build time of an image; empty and null where the config does not say. */
 export type ImageConfig = { os: string; architecture: string; builtAt: number | null };
@@ -29,10 +30,13 @@ export async function readImageConfig(
     .where('l.digest', '=', config.digest)
     .executeTakeFirst();
   if (!blob || blob.size > configBytesMax) return unknown;
-  const stream = await platform.blobs.read(blob.object_key);
-  if (!stream) return unknown;
+  const { object_key: key, size } = blob;
+  const range = { start: 0, end: size - 1 };
+  const opened = await platform.blobs.read(key, range);
+  if (!opened) return unknown;
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
+  const reopen = (rest: ByteRange) => platform.blobs.read(key, rest);
+  for await (const chunk of readSteadily({ opened, range, reopen })) chunks.push(Uint8Array.from(chunk));
   return parseImageConfig(Buffer.concat(chunks));
 }
 

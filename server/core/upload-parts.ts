@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto';
 import { algorithmOf, type Digest, toDigest } from './digest.ts';
 import type { WrittenObject } from './object-writing.ts';
 import { beginObject, writerLost } from './objects.ts';
-import type { Platform } from './platform.ts';
+import type { ByteRange, Platform } from './platform.ts';
+import { readSteadily } from './steady-reading.ts';
 import { uploadUnknown } from './uploads.ts';
 
 export type UploadSession = {
@@ -21,18 +22,22 @@ export type UploadSession = {
   found: Digest | undefined;
 };
 
-const keysOf = ({ parts, written }: UploadSession) => [
-  ...parts.map(({ object_key }) => object_key),
-  ...written.map(({ key }) => key),
+const objectsOf = ({ parts, written }: UploadSession): { key: string; size: number }[] => [
+  ...parts.map(({ object_key, size }) => ({ key: object_key, size })),
+  ...written,
 ];
 
 /** Another replica took the chunks, or this one restarted: the parts are the truth. */
 export async function readParts(platform: Platform, session: UploadSession, digest: Digest): Promise<Digest> {
   const hash = createHash(algorithmOf(digest));
-  for (const key of keysOf(session)) {
-    const stream = await platform.blobs.read(key);
-    if (!stream) throw await explainMissing(platform, session);
-    for await (const bytes of stream) hash.update(bytes);
+  for (const { key, size } of objectsOf(session)) {
+    const reopen = async (range: ByteRange) => {
+      const stream = await platform.blobs.read(key, range);
+      if (!stream) throw await explainMissing(platform, session);
+      return stream;
+    };
+    const range = { start: 0, end: size - 1 };
+    for await (const bytes of readSteadily({ opened: await reopen(range), range, reopen })) hash.update(bytes);
   }
   return toDigest(algorithmOf(digest), hash);
 }
@@ -47,8 +52,9 @@ export async function joinParts(
   if (session.parts.length === 0 && only && others.length === 0) return only;
   const [part, ...rest] = session.parts;
   if (part && rest.length === 0 && !only) return { key: part.object_key, size: part.size, reserved: 0 };
-  const parts = keysOf(session);
-  const expected = [...session.parts, ...session.written].reduce((sum, p) => sum + p.size, 0);
+  const objects = objectsOf(session);
+  const expected = objects.reduce((sum, { size }) => sum + size, 0);
+  const parts = objects.map(({ key }) => key);
   const key = await beginObject(platform, registryId, 0);
   const joined: WrittenObject = { key, size: expected, reserved: 0 };
   session.written.push(joined);
