@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -53,8 +53,26 @@ export async function openTestDatabase(t: Scope): Promise<Database> {
     await database?.close();
     if (url) await emptySchema(url);
   });
-  database = await openDatabase({ url, dataDir: url ? '' : makeTestDirectory(t, memoryDirectory), poolSize: 10 });
+  const dataDir = url ? '' : makeTestDirectory(t, memoryDirectory);
+  if (!url) {
+    sqliteTemplate ??= await makeSqliteTemplate();
+    writeFileSync(join(dataDir, 'lading.db'), sqliteTemplate, { mode: 0o600 });
+  }
+  database = await openDatabase({ url, dataDir, poolSize: 10 });
   return database;
+}
+
+let sqliteTemplate: Buffer | undefined;
+
+/** The file with all tables and no rows: copying it takes a tenth of the time of making the tables. */
+async function makeSqliteTemplate(): Promise<Buffer> {
+  const dataDir = mkdtempSync(join(memoryDirectory, 'lading-test-'));
+  try {
+    await (await openDatabase({ dataDir })).close();
+    return readFileSync(join(dataDir, 'lading.db'));
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
 }
 
 /** Making the tables takes Postgres as long as most tests, so the tests of a file hand them on. */

@@ -64,9 +64,9 @@ const ours = ['LADING_TEST_DATABASE_URL', 'LADING_TEST_STORAGE_URL', 'LADING_TES
 
 async function runRunner(files: string[], environment: Record<string, string>) {
   const inherited = Object.entries(process.env).filter(([name]) => !ours.includes(name));
-  const child = spawn(process.execPath, ['--test', '--test-concurrency=3', ...files], {
+  const child = spawn(process.execPath, ['tools/run-tests.ts', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { NODE_COMPILE_CACHE: 'node_modules/.cache/node', ...Object.fromEntries(inherited), ...environment },
+    env: { ...Object.fromEntries(inherited), ...environment },
   });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

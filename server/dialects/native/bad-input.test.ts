@@ -193,7 +193,10 @@ test('no value of a body is more than invalid', async (t) => {
 /** What was taken stands in the answer as it was sent: nothing was turned into something else on the way. */
 function isTakenOver(json: Json, name: string, value: unknown): boolean {
   // A cleanup says of each name it got that there is no such thing.
-  if (json.failed) return !Array.isArray(value) || value.every((one) => JSON.stringify(json.failed).includes(one));
+  if (json.failed) {
+    const failed = JSON.stringify(json.failed);
+    return !Array.isArray(value) || value.every((one) => failed.includes(one));
+  }
   // A slug, by then, and answered as the id of what it names.
   if (name === 'project') return typeof json.projectId === 'string';
   const object = json.team ?? json;
