@@ -23,7 +23,6 @@ export type MetricsOptions = {
 /** Labels never name a registry, a repository or a team: those are secrets of their owners, and without number. */
 export function bindMetrics(app: FastifyInstance, platform: Platform, options: MetricsOptions): void {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, prefix: 'lading_' });
   options.ends.push(countRequests(platform, registry, options.nameSurface));
   const gauges = newGauges(registry);
   const connections = new Gauge({
@@ -38,11 +37,23 @@ export function bindMetrics(app: FastifyInstance, platform: Platform, options: M
     const measured = await measure(platform);
     for (const [key, gauge] of gauges) gauge.set(measured[key]);
     for (const [status, n] of Object.entries(measured.connections)) connections.set({ status }, n);
+    const whole = Registry.merge([findProcessRegistry(), registry]);
     return reply
       .header('cache-control', 'no-store')
-      .type(registry.contentType)
-      .send(await registry.metrics());
+      .type(whole.contentType)
+      .send(await whole.metrics());
   });
+}
+
+let processRegistry: Registry | undefined;
+
+/** Memory, CPU and the event loop belong to the process. What watches them never ends, so that no app has its own. */
+function findProcessRegistry(): Registry {
+  if (!processRegistry) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry, prefix: 'lading_' });
+  }
+  return processRegistry;
 }
 
 function newGauges(registry: Registry): ReadonlyMap<Exclude<keyof Measurements, 'connections'>, Gauge> {

@@ -14,10 +14,10 @@ type Fault = ReturnType<ReturnType<typeof Compile>['Errors']>[number];
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const target = resolve(schema);
-  const validator = Compile(target);
   const read = readers[httpPart ?? ''] ?? asReceived;
   return (received: unknown) => {
     const value = read(received, target);
+    const validator = getValidator(target);
     if (!validator.Check(value)) {
       const oversized = findOversized(value, '');
       return { error: oversized ? refuse(httpPart, oversized) : refusal(httpPart, validator.Errors(value)) };
@@ -29,6 +29,17 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
     return { value };
   };
 };
+
+const validators = new WeakMap<TSchema, ReturnType<typeof Compile>>();
+
+/** Compiled when the first value comes: all at once they are a good part of every start. */
+function getValidator(schema: TSchema): ReturnType<typeof Compile> {
+  const known = validators.get(schema);
+  if (known) return known;
+  const validator = Compile(schema);
+  validators.set(schema, validator);
+  return validator;
+}
 
 type Reader = (received: unknown, schema: TSchema) => unknown;
 const asReceived: Reader = (received) => received;
