@@ -4,6 +4,7 @@ import type { KyselyPlugin } from 'kysely';
 import { findBroken, findRestless } from '#test/invariants.ts';
 import { openTestPlatform, seedTeam, type TestPlatform } from '#test/platform.ts';
 import { digestOf } from './digest.ts';
+import { Failure } from './failure.ts';
 import { newLocalState } from './local-state.ts';
 import type { RepositoryName } from './names.ts';
 import { doomLateWriters, removeDoomed, renewWriters } from './objects.ts';
@@ -141,4 +142,33 @@ test('when disk and database fail together, the disk is what the client hears of
   await renewWriters(platform);
   assert.equal(await doomLateWriters(platform), 2, 'the last chunk and the join');
   assert.deepEqual(await findBroken(platform), []);
+});
+
+test('while the store fails, removals are tried a few at a time, later and later, and all are done once it is back', async (t) => {
+  const { platform, actor, repository } = await open(t);
+  for (let n = 0; n < 10; n++) {
+    const { id } = await startUpload(platform, actor, repository);
+    await appendChunk(platform, actor, repository, id, { body: bodyOf(`chunk ${n}`) });
+    await cancelUpload(platform, actor, repository, id);
+  }
+  let tries = 0;
+  const remove = async () => {
+    tries++;
+    throw new Failure('unavailable', 'The store is gone.');
+  };
+  const failing = { ...platform, blobs: { ...platform.blobs, remove } };
+  for (let round = 1; round <= 3; round++) {
+    await assert.rejects(removeDoomed(failing), /The store is gone/);
+    assert.equal(tries, 3 * round);
+  }
+  // Seven, eight and nine have been tried once each, the tenth never.
+  assert.equal(await removeDoomed(platform), 1);
+  platform.clock.advance(minuteMs);
+  await assert.rejects(removeDoomed(failing), /The store is gone/);
+  assert.equal(await removeDoomed(platform), 6);
+  platform.clock.advance(minuteMs);
+  assert.equal(await removeDoomed(platform), 0);
+  platform.clock.advance(minuteMs);
+  assert.equal(await removeDoomed(platform), 3);
+  assert.deepEqual([...(await findBroken(platform)), ...(await findRestless(platform))], []);
 });

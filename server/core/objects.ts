@@ -201,34 +201,45 @@ export async function shareObject({ db }: Platform, key: string): Promise<boolea
   return row !== undefined;
 }
 
-/** The remover: up to some hundred doomed objects whose time has come. Answers how many it took on. */
+/** So many in a row, and it is the store that fails: the others would only wait for it one after the other. */
+const failuresMax = 3;
+
+/** The remover: up to some hundred doomed objects whose time has come. Answers how many it took on. Throws as a store that fails. */
 export async function removeDoomed(platform: Platform): Promise<number> {
   const rows = await transact(platform, findRemovable);
-  const removed: string[] = [];
+  const [removed, failed]: [string[], string[]] = [[], []];
+  let failures = 0;
+  let err: unknown;
   for (const { key, forget_after } of rows) {
-    if (!(await removeBytes(platform, key))) continue;
+    try {
+      await platform.blobs.remove(key);
+    } catch (error) {
+      await retryLater(platform, key);
+      err = error;
+      failed.push(key);
+      if (++failures < failuresMax) continue;
+      await forgetRemoved(platform, removed);
+      throw error;
+    }
+    failures = 0;
     if (forget_after === null || forget_after <= platform.now()) removed.push(key);
     else await postpone(platform, key, forget_after);
   }
   await forgetRemoved(platform, removed);
+  if (failed.length > 0) platform.log.warn({ keys: failed, err }, 'could not remove objects; they are tried again');
   return rows.length;
 }
 
-/** False if that did not work now. */
-async function removeBytes(platform: Platform, key: string): Promise<boolean> {
-  const { db, now, blobs, log } = platform;
-  try {
-    await blobs.remove(key);
-    return true;
-  } catch (error) {
-    log.warn({ key, err: error }, 'could not remove an object; it will be tried again');
-    await db
-      .updateTable('objects')
-      .set({ attempts: sql`attempts + 1`, remove_after: now() + retryRemovalMs })
-      .where('key', '=', key)
-      .execute();
-    return false;
-  }
+/** After a minute, then two, at last an hour. */
+async function retryLater({ db, now }: Platform, key: string): Promise<void> {
+  await db
+    .updateTable('objects')
+    .set({
+      attempts: sql`attempts + 1`,
+      remove_after: sql`cast(${now()} as bigint) + ${retryRemovalMs} * case when attempts < 60 then attempts + 1 else 60 end`,
+    })
+    .where('key', '=', key)
+    .execute();
 }
 
 /** In a transaction: what it has read is durable, so no power cut brings back the use of an object that is gone. */
