@@ -67,6 +67,16 @@ test('a change is seen at once where it was made, and after a second on every ot
   assert.equal(await findActorById(replica, actor.id, 1), undefined);
 });
 
+// A replica's clock is corrected by the database's every ten seconds, and may have been minutes ahead.
+test('a change made elsewhere is seen although the clock here was set back meanwhile', async (t) => {
+  const { platform, secret, change } = await open(t);
+  const replica = { ...platform, local: newLocalState() };
+  assert.ok(await findActorBySecret(replica, secret));
+  await change({ revoked_at: platform.now() });
+  platform.clock.advance(-5 * 60_000);
+  assert.equal(await findActorBySecret(replica, secret), undefined);
+});
+
 test('an expiry ends a secret to the millisecond, also one that is remembered', async (t) => {
   const { platform, secret, change } = await open(t);
   await change({ expires_at: platform.now() + 500 });

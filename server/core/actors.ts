@@ -152,7 +152,9 @@ async function touchLastUsed({ db, now, log }: Platform, row: Selectable<ActorRo
 async function cached(platform: Platform, key: string, load: () => Promise<Actor | undefined>) {
   const cache = platform.local.actors;
   const entry = cache.entries.get(key);
-  if (entry && entry.until > platform.now()) return entry.actor;
+  const left = entry ? entry.until - platform.now() : 0;
+  // More than it began with: the clock was set back, and a second would last as long as it was wrong.
+  if (entry && left > 0 && left <= cacheMs) return entry.actor;
   const epoch = cache.epoch;
   const until = platform.now() + cacheMs;
   const actor = await load();

@@ -43,7 +43,7 @@ async function open(t: Scope) {
   const mount = (on: TestPlatform, { actor = owner, into = target } = {}) =>
     mountBlob(on, actor, into, digest, { region, from: 'acme/app' });
   const isThere = async (repository: typeof source) =>
-    getBlob(platform, owner, repository, digest, { promise: false }).then(
+    getBlob(platform, owner, { region, name: repository.name, reference: digest }, { promise: false }).then(
       () => true,
       () => false,
     );

@@ -1,8 +1,8 @@
-import { type Actor, requireNotRevoked } from './actors.ts';
-import type { Digest } from './digest.ts';
+import { type Actor, requireStillMay } from './actors.ts';
+import { type Digest, isDigest, parseDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { countLink, growRepository, insertLink, isFreshLease, leaseLink, lockRepository, unlink } from './links.ts';
-import { isRepositoryName, splitRepositoryName } from './names.ts';
+import { isRepositoryName, isUuid, splitRepositoryName } from './names.ts';
 import { shareObject } from './objects.ts';
 import { holdsRight } from './permissions.ts';
 import type { BlobStream, ByteRange, Platform, Region } from './platform.ts';
@@ -13,36 +13,68 @@ import {
   type LiveRepository,
   lockForPush,
   mayDo,
+  missingRepositoryPart,
+  type NameInput,
   type RegistryAccess,
+  type RegistryBy,
   type RepositoryAccess,
+  type RepositoryQuery,
+  requireAction,
+  selectByName,
+  toRegistryAccess,
 } from './registry-access.ts';
 import { charge, release } from './sizes.ts';
 import { transact } from './transact.ts';
 
 export type Blob = { digest: Digest; size: number; objectKey: string };
 
+/** A blob as someone may read it: in a repository, because the same bytes elsewhere are not theirs. */
+export type ReadableBlob = Blob & { repositoryId: string };
+
 /**
- * The blob, as readable in this repository: a link decides, so the same bytes elsewhere are not found here. Throws
- * `not_found`. With `promise`, and for someone who may push, a found blob is leased: a 200 to HEAD promises that the push
- * it starts may use it. Who reads the bytes needs no promise, and reading must not wait for a write.
+ * The blob, as readable in this repository, found by one query with its registry and its link. Throws as `openRepository`,
+ * `invalid` about the digest, and `not_found` about the blob. With `promise`, and for someone who may push, a found blob is leased: a 200 to HEAD
+ * promises that the push it starts may use it. Who reads the bytes needs no promise, and reading must not wait for a write.
  */
 export async function getBlob(
   platform: Platform,
   actor: Actor,
-  repository: RepositoryAccess,
-  digest: Digest,
+  { region, name, reference }: Pick<RepositoryQuery, 'region' | 'name'> & { reference: string },
   { promise }: { promise: boolean },
-): Promise<Blob> {
-  const row = await findLink(platform, repository.id ?? '', digest);
-  if (!row) throw blobUnknown(digest);
-  if (promise && mayDo(actor, repository.registry, repository.name, 'push')) {
+): Promise<ReadableBlob> {
+  const split = splitRepositoryName(name);
+  const input = { region: region.id, ...split, digest: isDigest(reference) ? reference : '' };
+  const row = await blobFinders[isUuid(split.registry) ? 'project' : 'name'](platform.db, input);
+  const registry = row && toRegistryAccess(row);
+  requireAction(actor, registry, name, 'pull');
+  if (split.repository === '') throw missingRepositoryPart(name);
+  // Not before: what is wrong with a request is nobody's business who may not make it.
+  const digest = parseDigest(reference);
+  if (!row?.repository_id || row.object_key === null) throw blobUnknown(digest);
+  if (promise && mayDo(actor, registry, name, 'push')) {
+    const lease = { leased_until: row.leased_until ?? 0, leased_by: row.leased_by ?? '' };
     // The update decides, not the select before it: a collection may have come in between.
     const isLeased =
-      isFreshLease(row, platform.now(), actor.holder) ||
-      (await leaseLink(platform, repository.id ?? '', digest, actor.holder));
+      isFreshLease(lease, platform.now(), actor.holder) ||
+      (await leaseLink(platform, row.repository_id, digest, actor.holder));
     if (!isLeased) throw blobUnknown(digest);
   }
-  return { digest, size: row.size, objectKey: row.object_key };
+  return { digest, size: row.blob_size ?? 0, objectKey: row.object_key, repositoryId: row.repository_id };
+}
+
+const blobFinders = { name: prepareBlobFinder('name'), project: prepareBlobFinder('project') };
+
+function prepareBlobFinder(registryBy: RegistryBy) {
+  return prepare(['region', 'registry', 'repository', 'digest'], (db, input: NameInput & { digest: string }) =>
+    selectByName(db, registryBy, input)
+      .leftJoin('repository_blobs as l', (join) =>
+        join.onRef('l.repository_id', '=', 'r.id').on('l.digest', '=', input.digest),
+      )
+      .leftJoin('blobs as b', (join) =>
+        join.onRef('b.registry_id', '=', 'l.registry_id').onRef('b.digest', '=', 'l.digest').on('b.lost', '=', 0),
+      )
+      .select(['l.leased_until', 'l.leased_by', 'b.size as blob_size', 'b.object_key']),
+  );
 }
 
 function findLink({ db }: Platform, repository: string, digest: Digest) {
@@ -71,14 +103,13 @@ export function blobUnknown(digest: string): Failure {
  */
 export async function openBlob(
   platform: Platform,
-  repository: RepositoryAccess,
-  blob: Blob,
+  blob: ReadableBlob,
   // Said even for the whole: an object shorter than its row breaks off instead of ending early.
   range: ByteRange = { start: 0, end: blob.size - 1 },
 ): Promise<BlobStream> {
   const stream = await platform.blobs.read(blob.objectKey, range);
   if (stream) return stream;
-  const row = await findLink(platform, repository.id ?? '', blob.digest);
+  const row = await findLink(platform, blob.repositoryId, blob.digest);
   if (!row) throw blobUnknown(blob.digest);
   const again = row.object_key === blob.objectKey ? undefined : await platform.blobs.read(row.object_key, range);
   if (!again) throw new Error(`the object ${row.object_key} of ${blob.digest} is missing; run bin/lading verify`);
@@ -90,8 +121,8 @@ export type MountSource = { region: Region; from: string | undefined };
 
 /**
  * Makes a blob of another repository readable in this one, without moving bytes. undefined where that cannot be, for
- * whatever reason: unknown, not allowed and malformed sources must look alike. Throws `limit`, and `unauthenticated` if
- * the secret was revoked meanwhile.
+ * whatever reason: unknown, not allowed and malformed sources must look alike. Throws `limit`, and `unauthenticated` or
+ * `denied` if the secret was revoked or restricted meanwhile.
  */
 export async function mountBlob(
   platform: Platform,
@@ -162,7 +193,7 @@ function linkedIn({ db }: Platform, digest: Digest) {
 async function linkMounted(platform: Platform, actor: Actor, found: LiveRepository, blob: Blob): Promise<void> {
   const registryId = found.registry.id;
   const repository = await lockForPush(platform, found);
-  await requireNotRevoked(platform, actor);
+  await requireStillMay(platform, actor, repository.registry, 'push');
   if (await isLost(platform, registryId, blob.digest)) throw sourceVanished;
   if (await leaseLink(platform, repository.id, blob.digest, actor.holder)) return;
   const stored = { digest: blob.digest, key: blob.objectKey, size: blob.size };

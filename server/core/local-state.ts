@@ -3,6 +3,7 @@ import type { Actor } from './actors.ts';
 import { type CheckTurns, newCheckTurns } from './check-turns.ts';
 import type { ConnectionTest } from './connection-test-rows.ts';
 import type { DigestAlgorithm } from './digest.ts';
+import { type ManifestCache, newManifestCache } from './manifest-cache.ts';
 import type { RefusedSignIns } from './refused-sign-ins.ts';
 import type { RequestBudget } from './request-limit.ts';
 import type { SigningKeyCache } from './signing-keys.ts';
@@ -17,6 +18,7 @@ export type LocalState = {
   /** Running hashes of uploads that come in several chunks, valid for one version of the upload's row. */
   uploadHashes: Map<string, UploadHash>;
   signingKeys: SigningKeyCache;
+  manifests: ManifestCache;
   /** Not yet written to the audit log. */
   refusedSignIns: Map<string, RefusedSignIns>;
   /** By API key. */
@@ -43,6 +45,7 @@ export function newLocalState(): LocalState {
     activeUploads: new Map(),
     uploadHashes: new Map(),
     signingKeys: { keys: [], readAt: 0, reading: undefined },
+    manifests: newManifestCache(),
     refusedSignIns: new Map(),
     requestBudgets: new Map(),
     checkTurns: newCheckTurns(),

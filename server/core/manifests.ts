@@ -1,13 +1,23 @@
+import { sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { findTagCounts, growthWithout } from './attachments.ts';
 import { recordAudit } from './audit.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { Failure } from './failure.ts';
 import { growRepository, isFreshLease, leaseManifest, lockRepository } from './links.ts';
+import { guessManifest, keepManifest } from './manifest-cache.ts';
 import { isTagName, isUuid, type RepositoryName, splitRepositoryName, type TagName } from './names.ts';
 import type { Platform, Region } from './platform.ts';
 import { prepare } from './prepared.ts';
-import { type LiveRepository, mayDo, requireAction, toRegistryAccess } from './registry-access.ts';
+import {
+  type LiveRepository,
+  mayDo,
+  type NameInput,
+  type RegistryBy,
+  requireAction,
+  selectByName,
+  toRegistryAccess,
+} from './registry-access.ts';
 import { release } from './sizes.ts';
 import { transact } from './transact.ts';
 
@@ -20,11 +30,14 @@ export type ManifestQuery = { region: Region; name: RepositoryName; reference: s
 
 /**
  * The manifest under a tag or digest. One query finds the registry, the repository and the manifest, because this is
- * what a pull asks most. Throws as `openRepository`, and `not_found` about the manifest. For someone who may push, it
+ * what a pull asks most; bytes that this process remembers are not sent again. Throws as `openRepository`, and `not_found` about the manifest. For someone who may push, it
  * is leased: a client that saw a child here will not send it again.
  */
 export async function getManifest(platform: Platform, actor: Actor, query: ManifestQuery): Promise<StoredManifest> {
-  const row = await findRow(platform, query);
+  const { manifests } = platform.local;
+  const place = `${query.region.id}/${query.name}`;
+  const guess = query.withBytes ? guessManifest(manifests, place, query.reference) : undefined;
+  const row = await findRow(platform, query, guess?.digest ?? '');
   const registry = row && toRegistryAccess(row);
   requireAction(actor, registry, query.name, 'pull');
   if (!row?.repository_id || !row.digest) throw manifestUnknown(query.reference);
@@ -39,21 +52,22 @@ export async function getManifest(platform: Platform, actor: Actor, query: Manif
       }));
     if (!isLeased) throw manifestUnknown(query.reference);
   }
+  const digest = row.digest as Digest;
+  if (row.bytes) keepManifest(manifests, place, query.reference, { digest, bytes: row.bytes });
   return {
-    digest: row.digest as Digest,
+    digest,
     mediaType: row.media_type ?? '',
     size: row.manifest_size ?? 0,
-    bytes: row.bytes ?? undefined,
+    bytes: row.bytes ?? (digest === guess?.digest ? guess.bytes : undefined),
   };
 }
 
-type RowQuery = { region: string; registry: string; repository: string; reference: string };
+type RowQuery = NameInput & { reference: string; known: string };
 
-function findRow({ db }: Platform, { region, name, reference, withBytes }: ManifestQuery) {
+function findRow({ db }: Platform, { region, name, reference, withBytes }: ManifestQuery, known: string) {
   // What no tag can be called is not asked for: Postgres does not even compare with NUL.
-  const known = isDigest(reference) || isTagName(reference) ? reference : '';
-  const input = { region: region.id, ...splitRepositoryName(name), reference: known };
-  // A project's id stands for its managed registry.
+  const asked = isDigest(reference) || isTagName(reference) ? reference : '';
+  const input = { region: region.id, ...splitRepositoryName(name), reference: asked, known };
   const by = isUuid(input.registry) ? 'project' : 'name';
   return finders[by][isDigest(reference) ? 'digest' : 'tag'][withBytes ? 'whole' : 'head'](db, input);
 }
@@ -69,26 +83,23 @@ const finders = {
   },
 };
 
-function prepareFinder(registryBy: 'name' | 'project', referenceBy: 'tag' | 'digest', withBytes: boolean) {
-  return prepare(['region', 'registry', 'repository', 'reference'], (db, input: RowQuery) =>
-    db
-      .selectFrom('registries as g')
-      .leftJoin('repositories as r', (join) =>
-        join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', input.repository).on('r.state', '=', 'live'),
-      )
+function prepareFinder(registryBy: RegistryBy, referenceBy: 'tag' | 'digest', withBytes: boolean) {
+  return prepare(['region', 'registry', 'repository', 'reference', 'known'], (db, input: RowQuery) =>
+    selectByName(db, registryBy, input)
       .leftJoin('tags as t', (join) => join.onRef('t.repository_id', '=', 'r.id').on('t.name', '=', input.reference))
       .leftJoin('manifests as m', (join) =>
         referenceBy === 'digest'
           ? join.onRef('m.repository_id', '=', 'r.id').on('m.digest', '=', input.reference)
           : join.onRef('m.repository_id', '=', 'r.id').onRef('m.digest', '=', 't.digest'),
       )
-      .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
       .select(['m.digest', 'm.media_type', 'm.size as manifest_size', 'm.leased_until', 'm.leased_by'])
-      .$if(withBytes, (q) => q.select('m.bytes'))
-      .where('g.region_id', '=', input.region)
-      .where('g.state', '=', 'active')
-      .$if(registryBy === 'name', (q) => q.where('g.name', '=', input.registry))
-      .$if(registryBy === 'project', (q) => q.where('g.project_id', '=', input.registry).where('g.is_managed', '=', 1)),
+      .$if(withBytes, (q) =>
+        q.select(
+          sql<Uint8Array | null>`case when ${sql.ref('m.digest')} = ${input.known} then null else ${sql.ref('m.bytes')} end`.as(
+            'bytes',
+          ),
+        ),
+      ),
   );
 }
 

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Actor } from './actors.ts';
 import { Failure } from './failure.ts';
 import { newId } from './ids.ts';
@@ -7,6 +7,7 @@ import { isUuid, type RepositoryName, splitRepositoryName } from './names.ts';
 import { holdsRight, holdsRightEverywhere, type RegistryAction } from './permissions.ts';
 import type { Platform, Region } from './platform.ts';
 import { prepare } from './prepared.ts';
+import type { Schema } from './schema.ts';
 import { transact } from './transact.ts';
 
 /** What must be known of a registry to decide who may do what in it. */
@@ -88,20 +89,26 @@ export async function openRepository(
 const findByName = prepareFinder('name');
 const findByProject = prepareFinder('project');
 
-function prepareFinder(registryBy: 'name' | 'project') {
-  type Input = { region: string; registry: string; repository: string };
-  return prepare(['region', 'registry', 'repository'], (db, input: Input) =>
-    db
-      .selectFrom('registries as g')
-      .leftJoin('repositories as r', (join) =>
-        join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', input.repository).on('r.state', '=', 'live'),
-      )
-      .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
-      .where('g.region_id', '=', input.region)
-      .where('g.state', '=', 'active')
-      .$if(registryBy === 'name', (q) => q.where('g.name', '=', input.registry))
-      .$if(registryBy === 'project', (q) => q.where('g.project_id', '=', input.registry).where('g.is_managed', '=', 1)),
-  );
+function prepareFinder(registryBy: RegistryBy) {
+  return prepare(['region', 'registry', 'repository'], (db, input: NameInput) => selectByName(db, registryBy, input));
+}
+
+/** A project's id stands for its managed registry. */
+export type RegistryBy = 'name' | 'project';
+export type NameInput = { region: string; registry: string; repository: string };
+
+/** The registry that a push path names, with the repository if there is one: how the query of every pull begins. */
+export function selectByName(db: Kysely<Schema>, registryBy: RegistryBy, input: NameInput) {
+  return db
+    .selectFrom('registries as g')
+    .leftJoin('repositories as r', (join) =>
+      join.onRef('r.registry_id', '=', 'g.id').on('r.name', '=', input.repository).on('r.state', '=', 'live'),
+    )
+    .select(['g.id', 'g.name', 'g.team_id', 'g.project_id', 'g.is_public', 'r.id as repository_id'])
+    .where('g.region_id', '=', input.region)
+    .where('g.state', '=', 'active')
+    .$if(registryBy === 'name', (q) => q.where('g.name', '=', input.registry))
+    .$if(registryBy === 'project', (q) => q.where('g.project_id', '=', input.registry).where('g.is_managed', '=', 1));
 }
 
 export function missingRepositoryPart(name: string): Failure {

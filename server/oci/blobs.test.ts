@@ -199,14 +199,12 @@ test('a blob whose bytes were replaced while it was read is read at its new plac
   const { owner, platform } = await openRegistry(t);
   const digest = parseDigest(await pushBlob(owner, 'acme/app', 'moved'));
   const { id } = await platform.db.selectFrom('repositories').select('id').executeTakeFirstOrThrow();
-  const repository = { id } as Parameters<typeof openBlob>[1];
   // What a reader holds that read the row a moment before the bytes were replaced and removed.
-  const stream = await openBlob(platform, repository, { digest, size: 5, objectKey: newObjectKey() });
+  const held = { digest, size: 5, objectKey: newObjectKey(), repositoryId: id };
+  const stream = await openBlob(platform, held);
   assert.equal(Buffer.concat(await stream.toArray()).toString(), 'moved');
   await owner('DELETE', `/v2/acme/app/blobs/${digest}`);
-  await assert.rejects(openBlob(platform, repository, { digest, size: 5, objectKey: newObjectKey() }), {
-    reason: 'not_found',
-  });
+  await assert.rejects(openBlob(platform, held), { reason: 'not_found' });
 });
 
 test('a client that leaves in the middle of a blob takes nothing down', async (t) => {

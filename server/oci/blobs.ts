@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
-import { type Blob, deleteBlob, getBlob, openBlob } from '#core/blobs.ts';
+import { type Blob, deleteBlob, getBlob, openBlob, type ReadableBlob } from '#core/blobs.ts';
 import { parseDigest } from '#core/digest.ts';
 import { Failure } from '#core/failure.ts';
 import type { BlobStream, ByteRange } from '#core/platform.ts';
-import { type RepositoryAccess, requireRepository } from '#core/registry-access.ts';
+import { requireRepository } from '#core/registry-access.ts';
 import { type Exchange, openFor } from './exchange.ts';
 import { matchesEtag, parseRange } from './ranges.ts';
 import type { Route } from './routes.ts';
@@ -16,13 +16,12 @@ const octets = 'application/octet-stream';
 
 /** GET and HEAD of a blob (end-2). */
 export async function sendBlob(exchange: Exchange, route: BlobRoute) {
-  const { platform, actor, request, reply } = exchange;
-  const repository = await openFor(exchange, route, 'pull');
+  const { platform, actor, region, request, reply } = exchange;
   const promise = request.method === 'HEAD';
-  const blob = await getBlob(platform, actor, repository, parseDigest(route.reference), { promise });
+  const blob = await getBlob(platform, actor, { region, ...route }, { promise });
   if (matchesEtag(request.headers['if-none-match'], blob.digest)) return describeBlob(reply, blob).code(304).send();
   if (request.method === 'HEAD') return describeBlob(reply, blob).header('Content-Length', String(blob.size)).send();
-  return sendContent(exchange, repository, blob);
+  return sendContent(exchange, blob);
 }
 
 /** Only once there is something to send: a refusal must not be kept for a year, nor have a blob's digest. */
@@ -49,7 +48,7 @@ function sendElsewhere(reply: Exchange['reply'], { digest }: Blob, url: string) 
   return reply.code(307).headers(headers).send();
 }
 
-async function sendContent(exchange: Exchange, repository: RepositoryAccess, blob: Blob) {
+async function sendContent(exchange: Exchange, blob: ReadableBlob) {
   const { platform, request, reply } = exchange;
   const ifRange = request.headers['if-range'];
   const isStale = ifRange !== undefined && !matchesEtag(String(ifRange), blob.digest);
@@ -61,7 +60,7 @@ async function sendContent(exchange: Exchange, repository: RepositoryAccess, blo
     });
   }
   if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
-  const open = (range?: ByteRange) => openBlob(platform, repository, blob, range);
+  const open = (range?: ByteRange) => openBlob(platform, blob, range);
   if (asked.kind === 'whole') {
     const content = await open();
     describeBlob(reply, blob).header('Content-Length', String(blob.size));

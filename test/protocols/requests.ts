@@ -50,6 +50,11 @@ export async function open(client: Client, who: Who, name: string, action: 'pull
   return { actor, repository: await openRepository(client.platform, actor, query) };
 }
 
+async function asking(client: Client, who: Who, name: string, reference: Digest) {
+  const query = { region: getRegion(client.platform), name: name as RepositoryName, reference };
+  return [await signIn(client, tokenOf(client, who), who), query] as const;
+}
+
 /** How a body comes: in chunks of so many bytes, with or without its length, broken off before its end or whole. */
 export type Sending = { isLengthKnown: boolean; isCut: boolean };
 
@@ -127,8 +132,7 @@ export async function upload(client: Client, who: Who, name: string, content: Co
 
 export async function head(client: Client, who: Who, name: string, digest: Digest) {
   return promising(client, who, name, digest, async () => {
-    const { actor, repository } = await open(client, who, name);
-    return getBlob(client.platform, actor, repository, digest, { promise: true });
+    return getBlob(client.platform, ...(await asking(client, who, name, digest)), { promise: true });
   });
 }
 
@@ -144,9 +148,8 @@ export async function mount(client: Client, who: Who, name: string, digest: Dige
 
 /** A blob's bytes as a client gets them. */
 export async function pull(client: Client, who: Who, name: string, digest: Digest): Promise<void> {
-  const { actor, repository } = await open(client, who, name, 'pull');
-  const blob = await getBlob(client.platform, actor, repository, digest, { promise: false });
-  const bytes = Buffer.concat(await (await openBlob(client.platform, repository, blob)).toArray());
+  const blob = await getBlob(client.platform, ...(await asking(client, who, name, digest)), { promise: false });
+  const bytes = Buffer.concat(await (await openBlob(client.platform, blob)).toArray());
   const found = digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256');
   if (found !== digest) throw new Error(`A pull of ${digest} gave ${found}.`);
 }

@@ -11,8 +11,10 @@ export type Cut = 'before' | 'after';
 export type PostgresProxy = {
   /** The URL of the server by way of the proxy. */
   url: string;
-  /** Every statement that was sent, in order; of prepared ones the name after the first time. */
+  /** Every statement that was run, in order. */
   seen: string[];
+  /** Every statement that the server had to read and plan, because it was not kept from an earlier time. */
+  parsed: string[];
   /** How many connections there have been. */
   connections: number;
   /** Asked for each statement, with the number of its connection from 1 on; undefined lets it pass. */
@@ -25,7 +27,7 @@ export async function startPostgresProxy(t: Scope, serverUrl: string): Promise<P
   const url = new URL(serverUrl);
   const port = await findFreePort();
   url.host = `127.0.0.1:${port}`;
-  const proxy: PostgresProxy = { url: url.href, seen: [], connections: 0, cut: () => undefined };
+  const proxy: PostgresProxy = { url: url.href, seen: [], parsed: [], connections: 0, cut: () => undefined };
   const clients = new Set<Socket>();
   const server = createServer((client) => {
     clients.add(client);
@@ -48,7 +50,7 @@ function pass(proxy: PostgresProxy, client: Socket, server: Socket): void {
     server.destroy();
   };
   for (const socket of [client, server]) socket.setNoDelay(true).once('error', end).once('close', end);
-  const statementsIn = newReader();
+  const statementsIn = newReader((text) => proxy.parsed.push(text));
   client.on('data', (chunk: Buffer) => {
     for (const statement of statementsIn(chunk)) {
       proxy.seen.push(statement);
@@ -63,7 +65,7 @@ function pass(proxy: PostgresProxy, client: Socket, server: Socket): void {
 }
 
 /** https://www.postgresql.org/docs/current/protocol-message-formats.html: Query and Bind, and Parse for the text of a Bind. */
-function newReader(): (chunk: Buffer) => string[] {
+function newReader(onParse: (text: string) => void): (chunk: Buffer) => string[] {
   const texts = new Map<string, string>();
   let rest = Buffer.alloc(0);
   let isStarted = false;
@@ -82,7 +84,10 @@ function newReader(): (chunk: Buffer) => string[] {
         .toString('latin1')
         .split('\0');
       if (type === 'Q') statements.push(first);
-      if (type === 'P') texts.set(first, second);
+      if (type === 'P') {
+        texts.set(first, second);
+        onParse(second);
+      }
       if (type === 'B') statements.push(texts.get(second) ?? second);
       isStarted = true;
       rest = rest.subarray(end);
