@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { after, before } from 'node:test';
 import { type Lading, startLading } from '../servers/lading.ts';
 import { startReplicas } from '../servers/replicas.ts';
+import { followRedirect } from './redirects.ts';
 
 // What a registry must do towards any client, asked of the real program over the network. The order of questions and
 // what counts as right follow the distribution specification and what its official suite looks at; the official suite
@@ -32,12 +33,14 @@ export function useRegistry(): Registry {
     registry.lading = lading;
     registry.repository = () => `default/conformance/${randomBytes(6).toString('hex')}`;
     registry.ask = async (method, path, { headers, body } = {}) => {
-      const answer = await fetch(new URL(path, lading.url), {
+      const own = await fetch(new URL(path, lading.url), {
         method,
+        redirect: 'manual',
         headers: { authorization, ...headers },
         ...(body === undefined ? {} : { body, duplex: 'half' }),
       } as RequestInit);
-      servedBy.add(answer.headers.get('x-served-by'));
+      servedBy.add(own.headers.get('x-served-by'));
+      const answer = await followRedirect(method, path, headers?.range, own);
       return { status: answer.status, headers: answer.headers, bytes: Buffer.from(await answer.arrayBuffer()) };
     };
   });

@@ -27,7 +27,7 @@ export const LADING = resolve(import.meta.dirname, '../../bin/lading');
 
 /**
  * On SQLite, or on a new database of the server that LADING_TEST_DATABASE_URL names; its objects on disk, or in the bucket
- * of LADING_TEST_STORAGE_URL.
+ * of LADING_TEST_STORAGE_URL, where LADING_TEST_STORAGE_REDIRECT sends clients to it.
  */
 export async function startLading(options: LadingOptions = {}): Promise<Lading> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'lading-data-')));
@@ -78,7 +78,8 @@ function storageOf(dataDir: string): Record<string, string> {
   if (storage === undefined) return {};
   const url = new URL(storage);
   url.pathname = `/${dataDir.replaceAll(/[^A-Za-z0-9]+/g, '-')}`;
-  return { LADING_STORAGE_URL: url.href };
+  const redirect = process.env.LADING_TEST_STORAGE_REDIRECT;
+  return { LADING_STORAGE_URL: url.href, ...(redirect !== undefined && { LADING_STORAGE_REDIRECT: redirect }) };
 }
 
 /** Ours without any `LADING_` name: the server refuses settings it does not know, those of the tests among them. */
