@@ -1,19 +1,28 @@
 import { join } from 'node:path';
 import { openDiskStore } from '#blobs/disk.ts';
+import { meterStore } from '#blobs/metered.ts';
 import { takeIntoService } from '#core/installations.ts';
 import { newLocalState } from '#core/local-state.ts';
 import type { BlobStore, Log, Platform, Secrets } from '#core/platform.ts';
+import type { Meter } from '#core/readings.ts';
 import { ensureRegions } from '#core/regions.ts';
+import { requireNoDraft } from '#database/draft-database.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
 import { openUpstream } from '#upstream/upstream.ts';
 import { type Config, regionsOf } from './config.ts';
 
-export type Installation = { platform: Platform; database: Database; close(): Promise<void> };
+export type Installation = {
+  platform: Platform;
+  database: Database;
+  meters: readonly Meter[];
+  close(): Promise<void>;
+};
 
 /** Opens the adapters that the configuration names. Throws `unavailable` or `in_use` with a sentence for the operator. */
 export async function openPlatform(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
+  if (config.databaseUrl === undefined) requireNoDraft(config.dataDir);
   const installation = await openAdapters(config, log, secrets);
   try {
     await takeIntoService(installation.database.db);
@@ -65,10 +74,11 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
   };
   try {
     store = await openStore(config, log);
+    const metered = meterStore<BlobStore>(store);
     const platform: Platform = {
       db: database.db,
       scans: database.scans,
-      blobs: store,
+      blobs: metered.store,
       secrets,
       outbound,
       upstream: openUpstream(outbound),
@@ -84,7 +94,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
       },
       local: newLocalState(),
     };
-    return { platform, database, close };
+    return { platform, database, meters: [metered.meter, database.meter], close };
   } catch (error) {
     await close();
     throw error;

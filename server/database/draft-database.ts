@@ -9,6 +9,22 @@ import { Failure } from '#core/failure.ts';
 /** The data directory of the unfinished database, below that of the finished one. */
 export const draftDirectory = (dataDir: string): string => join(dataDir, 'unfinished-copy');
 
+/**
+ * Before a server uses the directory: without its database it would begin a new, empty one, and with an earlier one it
+ * would not know the objects that came since. Throws `unavailable`.
+ */
+export function requireNoDraft(dataDir: string): void {
+  const draft = draftDirectory(dataDir);
+  if (!existsSync(draft)) return;
+  const otherwise = existsSync(join(dataDir, 'lading.db'))
+    ? ` To use the earlier copy that is there, remove ${draft}.`
+    : '';
+  throw new Failure(
+    'unavailable',
+    `${dataDir} holds an unfinished copy of another installation. Run the lading command that makes the copy again; it goes on where it stopped.${otherwise}`,
+  );
+}
+
 /** Puts the closed draft into its place. Throws `in_use` while something else works with the one that is there. */
 export function publishDraft(dataDir: string): void {
   const [from, to] = [join(draftDirectory(dataDir), 'lading.db'), join(dataDir, 'lading.db')];

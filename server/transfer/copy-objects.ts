@@ -60,17 +60,22 @@ export async function copyObjects(options: ObjectsOptions): Promise<ObjectsCopie
     done = [];
     if (keys.length > 0) await patiently(signal, () => noteStored(target, keys));
   };
-  for await (const page of listWanted(target.scans)) {
-    await inParallel(page, atOnce, async (wanted) => {
-      signal.throwIfAborted();
-      if (result.inDoubt.length >= doubtsMax) return;
-      const outcome = await copyOne(options, wanted, result);
-      if (outcome === 'copied') done.push(wanted.key);
-      if (done.length >= noteEvery) await note();
-    });
-    await note();
+  try {
+    for await (const page of listWanted(target.scans)) {
+      await inParallel(page, atOnce, async (wanted) => {
+        signal.throwIfAborted();
+        if (result.inDoubt.length >= doubtsMax) return;
+        const outcome = await copyOne(options, wanted, result);
+        if (outcome === 'copied') done.push(wanted.key);
+        if (done.length >= noteEvery) await note();
+      });
+      await note();
+    }
+    return result;
+  } finally {
+    // So that a run that was told to stop has not done it in vain.
+    if (done.length > 0) await noteStored(target, done).catch(() => {});
   }
-  return result;
 }
 
 async function copyOne(
