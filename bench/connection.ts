@@ -133,10 +133,31 @@ function writeAll(socket: Socket, body: Iterable<Uint8Array>, isWanted: () => bo
 
 /** The head of a request, complete with its empty line. */
 export function requestHead(method: string, path: string, headers: Record<string, string | number> = {}): Buffer {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${lines.join('')}\r\n`);
+  const lines = Object.entries({ Host: '127.0.0.1', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
 }
 
 export function headerOf(reply: Reply, name: string): string | undefined {
   return new RegExp(`\\r\\n${name}: *([^\\r]*)`, 'i').exec(reply.head)?.[1];
+}
+
+/** Goes where an answer with a `Location` sends it, over a connection that stays open, and gives the answer from there. */
+export async function connectFollowing(port: number): Promise<Connection> {
+  const first = await connect(port);
+  let second: { host: string; connection: Connection } | undefined;
+  return {
+    ...first,
+    send: async (request, wants) => {
+      const reply = await first.send(request, wants);
+      const location = headerOf(reply, 'location');
+      if (reply.status !== 307 || location === undefined) return reply;
+      const { host, port, pathname, search } = new URL(location);
+      if (second?.host !== host) second = { host, connection: await connect(Number(port)) };
+      return second.connection.send(requestHead('GET', pathname + search, { Host: host }), wants);
+    },
+    close: () => {
+      first.close();
+      second?.connection.close();
+    },
+  };
 }

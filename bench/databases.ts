@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import pg from 'pg';
 
 /** A PostgreSQL on which Lading is measured, instead of SQLite. */
-const serverUrl = process.env.BENCH_POSTGRES;
+export const serverUrl = process.env.BENCH_POSTGRES;
 
 /** Where the rows of the Lading in this directory are: a database of its name, else SQLite below it. */
 export function databaseOf(dataDir: string): { url?: string; dataDir: string } {

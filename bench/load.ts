@@ -20,11 +20,15 @@ export type LoadOptions = {
   next: (count: number) => Buffer;
   wants?: Wants;
   status?: number;
+  /** Another connection than to the server itself; the number counts them. */
+  open?: (count: number) => Promise<Connection>;
 };
 
 /** Sends requests over keep-alive connections, one in flight on each, until the time is over. */
 export async function runLoad(server: Server, options: LoadOptions): Promise<Load> {
-  const connections = await Promise.all(Array.from({ length: options.connections }, () => connect(server.port)));
+  const ports = [server, ...server.others].map(({ port }) => port);
+  const open = options.open ?? ((count: number) => connect(ports[count % ports.length] ?? server.port));
+  const connections = await Promise.all(Array.from({ length: options.connections }, (_, count) => open(count)));
   const latencies: number[] = [];
   let bytes = 0;
   const work = async (connection: Connection, until: number) => {
@@ -62,14 +66,15 @@ export async function runLoad(server: Server, options: LoadOptions): Promise<Loa
 export type Span = Pick<Load, 'seconds' | 'serverCpuSeconds' | 'clientCpuSeconds'>;
 
 export async function measure(server: Server, work: () => Promise<unknown>): Promise<Span> {
-  const serverCpu = cpuSeconds(server.pid);
+  const cpu = () => [server, ...server.others].reduce((sum, { pid }) => sum + cpuSeconds(pid), 0);
+  const serverCpu = cpu();
   const clientCpu = process.cpuUsage();
   const started = performance.now();
   await work();
   const { user, system } = process.cpuUsage(clientCpu);
   return {
     seconds: (performance.now() - started) / 1000,
-    serverCpuSeconds: cpuSeconds(server.pid) - serverCpu,
+    serverCpuSeconds: cpu() - serverCpu,
     clientCpuSeconds: (user + system) / 1e6,
   };
 }

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Case, Settings } from './case.ts';
+import { type Case, lineups, onDisk, type Settings } from './case.ts';
 import { blobPushes, blobReads } from './cases/blobs.ts';
 import { collection, largeCollection } from './cases/collection.ts';
 import { connectionLists, connectionTests } from './cases/connections.ts';
@@ -10,12 +10,17 @@ import { images } from './cases/images.ts';
 import { repositoryListing, tagListing } from './cases/listings.ts';
 import { manifests } from './cases/manifests.ts';
 import { manyManifests, pushMemory } from './cases/memory.ts';
+import { s3Memory } from './cases/s3-memory.ts';
+import { s3Pushes } from './cases/s3-pushes.ts';
+import { s3Manifests, s3Reads, s3Redirects } from './cases/s3-reads.ts';
+import { s3Replicas } from './cases/s3-replicas.ts';
 import { selectelLists } from './cases/selectel-lists.ts';
 import { zb } from './cases/zb.ts';
+import { kinds, type ServerName } from './launches.ts';
 import { describeMachine } from './machine.ts';
 import { saveCases } from './saved.ts';
-import { binaries, type ServerName, startServer } from './servers.ts';
-import { format, makeCpuTable, makeTable, type Results } from './table.ts';
+import { startServer } from './servers.ts';
+import { format, makeTables, type Results } from './table.ts';
 
 const cases = [
   manifests,
@@ -32,8 +37,13 @@ const cases = [
   manyManifests,
   collection,
   largeCollection,
+  s3Manifests,
+  s3Reads,
+  s3Redirects,
+  s3Pushes,
+  s3Memory,
+  s3Replicas,
 ];
-const everyone: ServerName[] = ['docker-registry', 'zot', 'lading'];
 
 const { values: options } = parseArgs({
   options: {
@@ -45,8 +55,12 @@ const { values: options } = parseArgs({
   },
 });
 const settings: Settings = { seconds: Number(options.seconds), runs: Number(options.runs) };
-const chosen = cases.filter(({ id }) => options.case?.includes(id) ?? isPossible(id));
-const servers = everyone.filter((name) => (options.server?.includes(name) ?? true) && isThere(name));
+const isNamed = (id: string) => options.case?.some((name) => id === name || id.startsWith(`${name}-`));
+const chosen = cases.filter(({ id }) => isNamed(id) ?? isPossible(id));
+const compared = lineups.filter((lineup) => chosen.some((each) => (each.lineup ?? onDisk) === lineup));
+const servers = [...new Set(compared.flat())].filter(
+  (name) => (options.server?.includes(name) ?? true) && isThere(name),
+);
 if (chosen.length === 0) throw new Error(`no such case; there are ${cases.map(({ id }) => id).join(', ')}`);
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -59,11 +73,10 @@ for (let run = 1; run <= settings.runs; run++) {
   for (const name of servers)
     await runServer(
       name,
-      chosen.filter(({ once }) => run === 1 || !once),
+      chosen.filter(({ once, lineup = onDisk }) => (run === 1 || !once) && lineup.includes(name)),
     );
 }
-const [table, cpuTable] = [makeTable(chosen, results, servers), makeCpuTable(chosen, results, servers)];
-console.log(`\n${table}\n\n${cpuTable}\n`);
+console.log(`\n${makeTables(chosen, results, (name) => servers.includes(name))}\n`);
 if (options.write) writeResults();
 
 async function runServer(name: ServerName, list: Case[]): Promise<void> {
@@ -74,7 +87,7 @@ async function runServer(name: ServerName, list: Case[]): Promise<void> {
       continue;
     }
     // A fresh server and an empty store for each case, so that no case pays for another's data.
-    const server = await startServer(name);
+    const server = await startServer(name, { redirects: each.redirects ?? false });
     try {
       await each.run(server, settings, (row, sample) => {
         const byServer = results.get(row) ?? new Map();
@@ -90,8 +103,8 @@ async function runServer(name: ServerName, list: Case[]): Promise<void> {
 }
 
 function isThere(name: ServerName): boolean {
-  if (binaries[name] !== undefined) return true;
-  console.log(`${name} is left out: BENCH_${name.toUpperCase()} names no binary (bench/README.md says how)`);
+  if (kinds[name].program !== undefined) return true;
+  console.log(`${name} is left out: no variable names its program (bench/README.md says how)`);
   return false;
 }
 
@@ -112,7 +125,7 @@ function writeResults(): void {
   const path = join(import.meta.dirname, 'README.md');
   const [before, rest] = readFileSync(path, 'utf8').split('<!-- results -->\n');
   const after = rest?.split('<!-- end -->')[1];
-  const tables = [makeTable(cases, saved.results, everyone), makeCpuTable(cases, saved.results, everyone)].join('\n\n');
+  const tables = makeTables(cases, saved.results, () => true);
   writeFileSync(path, `${before}<!-- results -->\n${saved.heading}\n\n${tables}\n<!-- end -->${after}`);
   spawnSync('biome', ['format', '--write', path, join(import.meta.dirname, 'results.json')]);
 }

@@ -27,6 +27,14 @@ export function peakResidentMiB(pid: number): number {
   return sum(family(pid).map((member) => statusKiB(member, 'VmHWM'))) / 1024;
 }
 
+/** What these processes made the kernel write to disks so far, their page cache included. */
+export function writtenKiB(pid: number): number {
+  return (
+    sum(family(pid).map((member) => Number(/^write_bytes: (\d+)/m.exec(readText(`/proc/${member}/io`))?.[1] ?? 0))) /
+    1024
+  );
+}
+
 /** Starts the kernel's high-water mark again at what is resident now. */
 export function forgetPeak(pid: number): void {
   for (const member of family(pid)) writeFileSync(`/proc/${member}/clear_refs`, '5');

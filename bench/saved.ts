@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Case, Sample } from './case.ts';
-import type { ServerName } from './servers.ts';
+import type { ServerName } from './launches.ts';
 import type { Results } from './table.ts';
 
 /** What a case measured last: how, and the samples of each row and server. */

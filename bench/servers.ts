@@ -1,20 +1,25 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { findFreePort } from '#test/servers/child.ts';
+import { makeDatabase as makeDatabaseOn, startPostgres } from '#test/servers/postgres.ts';
+import { type BenchBucket, openBucket } from './bucket.ts';
 import { connect, requestHead } from './connection.ts';
-import { databaseOf, dropDatabase, makeDatabase } from './databases.ts';
-
-export type ServerName = 'docker-registry' | 'zot' | 'lading';
+import { databaseOf, dropDatabase, makeDatabase, serverUrl } from './databases.ts';
+import { key, kinds, type Launch, type Place, type ServerName } from './launches.ts';
 
 export type Server = {
   name: ServerName;
   pid: number;
   port: number;
+  /** Replicas beside this one, which take their share of the requests. */
+  others: { pid: number; port: number }[];
   dataDir: string;
+  /** Where a server on S3 keeps blobs. */
+  bucket: BenchBucket | undefined;
   /** What stands before each repository: Lading's first path component is the registry. */
   prefix: string;
   startMs: number;
@@ -29,29 +34,80 @@ export type Server = {
   restart: (between?: () => Promise<void>) => Promise<Server>;
 };
 
-type Launch = { command: string; args: string[]; env?: Record<string, string>; readyPath: string };
+type Started = { pid: number; port: number; stop: () => Promise<void> };
+/** What a server stands on, and what ends after it. */
+type Ground = Omit<Place, 'port'> & { clear: () => Promise<void> };
 
-const checkout = join(import.meta.dirname, '..');
-const key = `ldg_${'benchmark'.repeat(5)}`;
 const startTimeoutMs = 60_000;
-
-/** Binaries of the peers. zot has no Debian package: whoever has one names it. */
-export const binaries: Record<ServerName, string | undefined> = {
-  'docker-registry': process.env.BENCH_DOCKER_REGISTRY ?? 'docker-registry',
-  zot: process.env.BENCH_ZOT,
-  lading: join(checkout, 'bin/lading'),
-};
 
 export function makeDataDir(): string {
   return mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'lading-bench-'));
 }
 
-export async function startServer(name: ServerName, dataDir = makeDataDir()): Promise<Server> {
-  const port = await freePort();
-  const isLading = name === 'lading';
-  if (isLading) await makeDatabase(dataDir);
-  const { command, args, env, readyPath } = launches[name](dataDir, port);
+export async function startServer(name: ServerName, { redirects = false } = {}): Promise<Server> {
+  return startOn(name, await prepare(name, redirects));
+}
+
+async function prepare(name: ServerName, redirects: boolean): Promise<Ground> {
+  const { isLading, isOnS3, replicas } = kinds[name];
+  const dataDir = makeDataDir();
+  const bucket = isOnS3 ? await openBucket(dataDir) : undefined;
+  const postgres = replicas && serverUrl === undefined ? await startPostgres() : undefined;
+  const databaseUrl = postgres ? await makeDatabaseOn(postgres.url) : undefined;
+  if (isLading && !postgres) await makeDatabase(dataDir);
+  const clear = async () => {
+    await bucket?.stop();
+    await postgres?.stop();
+    if (isLading && !postgres) await dropDatabase(dataDir);
+    rmSync(dataDir, { recursive: true, force: true });
+  };
+  return { dataDir, bucket, databaseUrl: databaseUrl ?? databaseOf(dataDir).url, redirects, clear };
+}
+
+async function startOn(name: ServerName, ground: Ground): Promise<Server> {
+  const { launch, isLading = false, replicas = 1 } = kinds[name];
+  const { dataDir, bucket, clear } = ground;
   const started = performance.now();
+  const processes: Started[] = [];
+  if (!launch && bucket) processes.push({ ...bucket, stop: async () => {} });
+  else if (launch) {
+    for (let n = 0; n < replicas; n++) {
+      processes.push(
+        await start(name, launch, n === 0 ? ground : { ...ground, dataDir: join(dataDir, `replica-${n}`) }),
+      );
+    }
+  }
+  const [first, ...others] = processes;
+  if (!first) throw new Error(`${name} cannot be started`);
+  const stop = () => Promise.all(processes.map((each) => each.stop()));
+  return {
+    ...first,
+    name,
+    others,
+    dataDir,
+    bucket,
+    prefix: isLading ? 'default/' : '',
+    startMs: performance.now() - started,
+    authorize: (scopes) => (isLading ? accessToken(first.port, scopes) : Promise.resolve({})),
+    seedHeaders: isLading ? { Authorization: `Bearer ${key}` } : {},
+    basic: isLading ? `bench:${key}` : undefined,
+    stop: async () => {
+      await stop();
+      await clear();
+    },
+    restart: async (between) => {
+      await stop();
+      await between?.();
+      return startOn(name, ground);
+    },
+  };
+}
+
+async function start(name: ServerName, launch: (place: Place) => Launch, ground: Ground): Promise<Started> {
+  const port = await findFreePort();
+  const { dataDir } = ground;
+  mkdirSync(dataDir, { recursive: true });
+  const { command, args, env, readyPath } = launch({ ...ground, port });
   const log = openSync(join(dataDir, 'bench.log'), 'a');
   const child = spawn(command, args, { cwd: dataDir, env: { ...baseEnv(), ...env }, stdio: ['ignore', log, log] });
   const { pid } = child;
@@ -59,87 +115,7 @@ export async function startServer(name: ServerName, dataDir = makeDataDir()): Pr
   process.once('exit', () => child.kill('SIGKILL'));
   if (pid === undefined) throw new Error(`${name} could not be started: is ${command} installed?`);
   await waitUntilReady(name, child, port, readyPath, join(dataDir, 'bench.log'));
-  const stop = () => stopChild(child);
-  return {
-    name,
-    pid,
-    port,
-    dataDir,
-    prefix: isLading ? 'default/' : '',
-    startMs: performance.now() - started,
-    authorize: (scopes) => (isLading ? accessToken(port, scopes) : Promise.resolve({})),
-    seedHeaders: isLading ? { Authorization: `Bearer ${key}` } : {},
-    basic: isLading ? `bench:${key}` : undefined,
-    stop: async () => {
-      await stop();
-      if (isLading) await dropDatabase(dataDir);
-      rmSync(dataDir, { recursive: true, force: true });
-    },
-    restart: async (between) => {
-      await stop();
-      await between?.();
-      return startServer(name, dataDir);
-    },
-  };
-}
-
-const launches: Record<ServerName, (dataDir: string, port: number) => Launch> = {
-  'docker-registry': (dataDir, port) => {
-    const config = {
-      version: '0.1',
-      log: { level: 'error', accesslog: { disabled: true } },
-      storage: {
-        filesystem: { rootdirectory: join(dataDir, 'store'), maxthreads: 1000 },
-        cache: { blobdescriptor: 'inmemory' },
-        delete: { enabled: true },
-        maintenance: { uploadpurging: { enabled: false } },
-      },
-      http: { addr: `127.0.0.1:${port}` },
-    };
-    // JSON is YAML, so no second format is needed to write it.
-    return { command: binary('docker-registry'), args: ['serve', writeConfig(dataDir, config)], readyPath: '/v2/' };
-  },
-  zot: (dataDir, port) => {
-    const config = {
-      distSpecVersion: '1.1.1',
-      storage: { rootDirectory: join(dataDir, 'store'), dedupe: false, gc: false, commit: false },
-      http: { address: '127.0.0.1', port: String(port) },
-      log: { level: 'error', output: '/dev/null' },
-    };
-    return { command: binary('zot'), args: ['serve', writeConfig(dataDir, config)], readyPath: '/v2/' };
-  },
-  lading: (dataDir, port) => ({
-    command: binary('lading'),
-    args: ['serve'],
-    env: {
-      LADING_LISTEN: `127.0.0.1:${port}`,
-      LADING_DATA_DIR: databaseOf(dataDir).dataDir,
-      ...withUrl(databaseOf(dataDir).url),
-      LADING_BOOTSTRAP_KEY: key,
-      LADING_LOG_LEVEL: 'error',
-      LADING_REGISTRY_LIMIT: '500GiB',
-      // Registries that connections lead to are on this machine.
-      LADING_UPSTREAM_ALLOW: '127.0.0.0/8',
-    },
-    readyPath: '/readyz',
-  }),
-};
-
-const withUrl = (url: string | undefined): Record<string, string> => (url ? { LADING_DATABASE_URL: url } : {});
-
-function binary(name: ServerName): string {
-  const path = binaries[name];
-  if (path === undefined) throw new Error(`no binary of ${name} is known: see bench/README.md`);
-  return path;
-}
-
-/** Of a peer that was started on this directory. */
-export const configOf = (dataDir: string) => join(dataDir, 'config.json');
-
-function writeConfig(dataDir: string, config: object): string {
-  const path = configOf(dataDir);
-  writeFileSync(path, JSON.stringify(config));
-  return path;
+  return { pid, port, stop: () => stopChild(child) };
 }
 
 /** Settings of the person who runs this must not reach the servers. */
@@ -185,15 +161,6 @@ async function stopChild(child: ChildProcess): Promise<void> {
   const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
   await gone;
   clearTimeout(timer);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }
 
 /** The scope that lets a client do everything in one repository. */

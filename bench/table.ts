@@ -1,12 +1,24 @@
-import type { Case, Row, Sample } from './case.ts';
+import { type Case, type Lineup, lineups, onDisk, type Row, type Sample } from './case.ts';
+import type { ServerName } from './launches.ts';
 import { median } from './load.ts';
-import type { ServerName } from './servers.ts';
 
 /** Samples by row, then by server. */
 export type Results = Map<string, Map<ServerName, Sample[]>>;
 
-export function makeTable(cases: Case[], results: Results, servers: ServerName[]): string {
-  const peers = servers.filter((name) => name !== 'lading');
+/** For each lineup that has results two tables: what was measured, and what it costs. */
+export function makeTables(cases: Case[], results: Results, isShown: (name: ServerName) => boolean): string {
+  return lineups
+    .flatMap((lineup) => {
+      const mine = cases.filter((each) => (each.lineup ?? onDisk) === lineup);
+      if (!mine.some(({ rows }) => rows.some(({ name }) => results.has(name)))) return [];
+      const servers = lineup.filter(isShown);
+      return [makeTable(mine, results, servers), makeCpuTable(mine, results, servers)];
+    })
+    .join('\n\n');
+}
+
+function makeTable(cases: Case[], results: Results, servers: Lineup): string {
+  const peers = servers.slice(0, -1);
   const head = [
     'case',
     'unit',
@@ -22,10 +34,10 @@ export function makeTable(cases: Case[], results: Results, servers: ServerName[]
 }
 
 /** Where the rate of one is held by the other core's guest, the CPU time of the server is the fairer number. */
-export function makeCpuTable(cases: Case[], results: Results, servers: ServerName[]): string {
+function makeCpuTable(cases: Case[], results: Results, servers: Lineup): string {
   const rows = cases
     .flatMap((each) => each.rows)
-    .filter((row) => cpuOf(results.get(row.name)?.get('lading')) !== undefined);
+    .filter((row) => servers.some((name) => cpuOf(results.get(row.name)?.get(name)) !== undefined));
   const lines = rows.map((row) => {
     const cells = servers.map((name) => format(cpuOf(results.get(row.name)?.get(name))));
     const delays = servers.map((name) => format(p99Of(results.get(row.name)?.get(name))));
@@ -35,16 +47,17 @@ export function makeCpuTable(cases: Case[], results: Results, servers: ServerNam
   return [`| ${head.join(' | ')} |`, `| --- |${' ---: |'.repeat(head.length - 1)}`, ...lines].join('\n');
 }
 
-function lineOf(row: Row, samples: Map<ServerName, Sample[]>, servers: ServerName[]): string[] {
+function lineOf(row: Row, samples: Map<ServerName, Sample[]>, servers: Lineup): string[] {
   const values = new Map(servers.map((name) => [name, middleOf(samples.get(name))]));
-  const ratio = (peer: ServerName) => ratioOf(row, values.get('lading'), values.get(peer));
-  const peers = servers.filter((name) => name !== 'lading');
+  const peers = servers.slice(0, -1);
+  const ours = values.get(servers.at(-1) ?? 'lading');
+  const ratio = (peer: ServerName) => ratioOf(row, ours, values.get(peer));
   const ratios = peers.map((peer) => {
     const times = ratio(peer);
     return times === undefined ? '–' : `${times.toFixed(2)}×`;
   });
   const cells = servers.map((name) => format(values.get(name)));
-  return [row.name, row.unit, ...cells, ...ratios, targetOf(row), verdictOf(row, values, peers)];
+  return [row.name, row.unit, ...cells, ...ratios, targetOf(row), verdictOf(row, ours, values, peers)];
 }
 
 /** Above 1 is better than the peer, whichever way the number counts. */
@@ -53,8 +66,12 @@ function ratioOf(row: Row, ours: number | undefined, theirs: number | undefined)
   return row.better === 'more' ? ours / theirs : theirs / ours;
 }
 
-function verdictOf(row: Row, values: Map<ServerName, number | undefined>, peers: ServerName[]): string {
-  const ours = values.get('lading');
+function verdictOf(
+  row: Row,
+  ours: number | undefined,
+  values: Map<ServerName, number | undefined>,
+  peers: Lineup,
+): string {
   if (ours === undefined || targetOf(row) === '') return '';
   if (row.limit !== undefined) return ours <= row.limit ? 'met' : 'missed';
   const asked = Object.entries(row.target ?? {}).flatMap(([name, times]) => {

@@ -4,9 +4,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Case } from '../case.ts';
 import { connect, requestHead } from '../connection.ts';
+import { configOf, kinds } from '../launches.ts';
 import { eachOf, expect, imageManifest, makeBlob, pushBlob, pushManifest, repositoryOf } from '../push.ts';
 import { pushFor } from '../push-latency.ts';
-import { binaries, configOf, type Server, scopeOf } from '../servers.ts';
+import { type Server, scopeOf } from '../servers.ts';
 
 const images = 2000;
 const took = `collection among ${images.toLocaleString('en')} images, every second one deleted`;
@@ -28,7 +29,7 @@ export const collection: Case = {
       return;
     }
     const again = await server.restart(async () => {
-      const command = binaries['docker-registry'] ?? '';
+      const command = kinds['docker-registry'].program ?? '';
       execFileSync(command, ['garbage-collect', configOf(server.dataDir)], { stdio: 'ignore' });
     });
     report(took, { value: secondsSince(started) });

@@ -4,7 +4,7 @@ import { runLoad } from '../load.ts';
 import { imageManifest, imageType, makeBlob, pushBlob, pushManifest, repositoryOf } from '../push.ts';
 import { type Server, scopeOf } from '../servers.ts';
 
-const repository = 'manifests';
+export const repository = 'manifests';
 const variants = [
   { method: 'GET', by: 'tag' },
   { method: 'GET', by: 'digest' },
@@ -21,7 +21,7 @@ export const manifests: Case = {
   id: 'manifests',
   rows: variants.map(rowOf),
   run: async (server, { seconds }, report) => {
-    const references = await seed(server);
+    const references = await seedImage(server);
     for (const variant of variants) {
       const headers = { ...(await server.authorize([scopeOf(server, repository)])), Accept: imageType };
       const path = `/v2/${repositoryOf(server, repository)}/manifests/${references[variant.by]}`;
@@ -42,7 +42,7 @@ export const manifests: Case = {
   },
 };
 
-async function seed(server: Server): Promise<{ tag: string; digest: string }> {
+export async function seedImage(server: Server): Promise<{ tag: string; digest: string }> {
   const headers = await server.authorize([scopeOf(server, repository)]);
   const connection = await connect(server.port);
   const name = repositoryOf(server, repository);

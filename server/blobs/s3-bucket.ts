@@ -2,6 +2,8 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { requireObjectKey } from './object-key.ts';
+import { findPlace } from './s3-place.ts';
+import { openQuick, type Quick } from './s3-quick.ts';
 
 /** Where objects are kept. What is undefined comes from the environment, as in every AWS client; so do credentials. */
 export type S3Location = {
@@ -18,6 +20,7 @@ export type Bucket = {
   client: S3Client;
   /** For what may be silent for long: bytes that a slow client of ours reads, and work that the server does before it answers. */
   patient: S3Client;
+  quick: Quick;
   name: string;
   prefix: string;
 };
@@ -38,7 +41,9 @@ export function openBucket({ bucket, prefix, endpoint, region, isPathStyle }: S3
   const agents = { httpAgent: new HttpAgent(sockets), httpsAgent: new HttpsAgent(sockets) };
   const open = (socketTimeout: number) => openClient({ endpoint, region, isPathStyle }, { ...agents, socketTimeout });
   // What stalls with the patient one is found in s3-read.ts.
-  return { client: open(silenceMs), patient: open(0), name: bucket, prefix };
+  const client = open(silenceMs);
+  const quick = openQuick(() => findPlace(client, bucket, prefix));
+  return { client, patient: open(0), quick, name: bucket, prefix };
 }
 
 type Connection = { httpAgent: HttpAgent; httpsAgent: HttpsAgent; socketTimeout: number };

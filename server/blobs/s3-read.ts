@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import type { BlobStream, ByteRange } from '#core/platform.ts';
+import { readSteadily } from '#core/steady-reading.ts';
+import { requireObjectKey } from './object-key.ts';
 import { addressOf, type Bucket } from './s3-bucket.ts';
 import { isBareNotFound, isNoSuchKey, rethrow } from './s3-errors.ts';
 
@@ -19,6 +21,13 @@ export async function openObjectStream(
   const length = range && range.end - range.start + 1;
   // HTTP has no range of nothing.
   const asked = range && length ? { Range: `bytes=${range.start}-${range.end}` } : {};
+  const quick = await bucket.quick.get(requireObjectKey(key), asked.Range);
+  if (quick && (length === undefined || quick.length === length)) {
+    breakOffStalled(quick.body, quick.body.received, stalledAfterMs);
+    return quick.body;
+  }
+  // What the server did not say plainly is asked again.
+  quick?.body.destroy();
   try {
     const { Body, ContentLength } = await bucket.patient.send(
       new GetObjectCommand({ ...addressOf(bucket, key), ...asked }),
@@ -29,7 +38,8 @@ export async function openObjectStream(
       body.destroy();
       throw new Error(`The store gave ${ContentLength} bytes of the object ${key}, not the ${length} asked for.`);
     }
-    breakOffStalled(body, stalledAfterMs);
+    const { socket } = body as Readable & { socket?: { bytesRead: number } };
+    breakOffStalled(body, () => socket?.bytesRead ?? 0, stalledAfterMs);
     return body;
   } catch (error) {
     if (isNoSuchKey(error)) return undefined;
@@ -38,11 +48,10 @@ export async function openObjectStream(
 }
 
 /** Bytes that wait to be read mean that our client is slow, not the store. */
-function breakOffStalled(body: Readable, afterMs: number): void {
-  const socket = (body as Readable & { socket?: { bytesRead: number } }).socket;
+function breakOffStalled(body: Readable, bytesReceived: () => number, afterMs: number): void {
   let seen = -1;
   const timer = setInterval(() => {
-    const received = socket?.bytesRead ?? 0;
+    const received = bytesReceived();
     if (received === seen && body.readableLength === 0) body.destroy(new Error('The store has stopped sending.'));
     seen = received;
   }, afterMs);
@@ -66,6 +75,14 @@ export async function findSize(bucket: Bucket, key: string): Promise<number | un
 
 /** All bytes of a range, for joining; undefined if the object is not there. */
 export async function readBytes(bucket: Bucket, key: string, range: ByteRange): Promise<Buffer | undefined> {
-  const stream = await openObjectStream(bucket, key, range);
-  return stream && Buffer.concat(await stream.toArray());
+  const reopen = (rest: ByteRange) => openObjectStream(bucket, key, rest);
+  const opened = await reopen(range);
+  if (!opened) return undefined;
+  const bytes = Buffer.allocUnsafe(range.end - range.start + 1);
+  let at = 0;
+  for await (const chunk of readSteadily({ opened, range, reopen })) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }

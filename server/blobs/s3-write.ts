@@ -24,9 +24,12 @@ export async function writeStream(bucket: Bucket, key: string, bytes: AsyncItera
 }
 
 /** One request is all or nothing, and sent again as a whole if its answer is lost. */
-export async function putObject({ client, ...bucket }: Bucket, key: string, bytes: Buffer): Promise<number> {
-  const address = addressOf({ client, ...bucket }, key);
-  await client.send(new PutObjectCommand({ ...address, Body: bytes, ContentLength: bytes.length })).catch(rethrow);
+export async function putObject(bucket: Bucket, key: string, bytes: Buffer): Promise<number> {
+  const address = addressOf(bucket, key);
+  if (await bucket.quick.put(key, bytes)) return bytes.length;
+  await bucket.client
+    .send(new PutObjectCommand({ ...address, Body: bytes, ContentLength: bytes.length }))
+    .catch(rethrow);
   return bytes.length;
 }
 

@@ -1,11 +1,6 @@
-import {
-  DeleteObjectCommand,
-  GetBucketVersioningCommand,
-  GetObjectCommand,
-  PutObjectCommand,
-} from '@aws-sdk/client-s3';
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { DeleteObjectCommand, GetBucketVersioningCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { BlobStore } from '#core/platform.ts';
+import { requireObjectKey } from './object-key.ts';
 import { addressOf, type Bucket, openBucket, placeOf, type S3Location } from './s3-bucket.ts';
 import { rethrow } from './s3-errors.ts';
 import { joinObjects } from './s3-join.ts';
@@ -35,6 +30,7 @@ export function openS3Store(location: S3Location, { redirects = false } = {}): S
     check: newCheck(bucket),
     keepsVersions: () => keepsVersions(bucket),
     close: () => {
+      bucket.quick.close();
       bucket.client.destroy();
       bucket.patient.destroy();
     },
@@ -50,12 +46,9 @@ async function remove(bucket: Bucket, key: string): Promise<void> {
 /** Less than an object stays after its last use, so that who has the URL finds the bytes. */
 const urlSeconds = 300;
 
-function signUrl({ client, ...bucket }: Bucket, key: string): Promise<string> {
-  const command = new GetObjectCommand({
-    ...addressOf({ client, ...bucket }, key),
-    ResponseContentType: 'application/octet-stream',
-  });
-  return getSignedUrl(client, command, { expiresIn: urlSeconds }).catch(rethrow);
+function signUrl({ quick }: Bucket, key: string): Promise<string> {
+  const query = { 'response-content-type': 'application/octet-stream' };
+  return quick.signUrl(requireObjectKey(key), urlSeconds, query).catch(rethrow);
 }
 
 async function keepsVersions({ client, name }: Bucket): Promise<boolean> {

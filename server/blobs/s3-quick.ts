@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { type Answer, type Line, openLine } from './s3-line.ts';
+import type { Place } from './s3-place.ts';
+import { signHeaders, signQuery, unsignedPayload } from './s3-signature.ts';
+
+// The short way for what a store is asked most, past the AWS client, which takes a millisecond of our one thread for each
+// request. One attempt, and only plain success is an answer: whatever else happens, nothing has been promised yet when the
+// request goes the ordinary way from its start, with that client's attempts, endpoints and errors.
+
+export type Quick = {
+  /** Undefined: ask the ordinary way. */
+  get: (key: string, range?: string) => Promise<Answer | undefined>;
+  /** False: send it the ordinary way. */
+  put: (key: string, bytes: Buffer) => Promise<boolean>;
+  putPart: (key: string, part: { uploadId: string; number: number }, bytes: Buffer) => Promise<string | undefined>;
+  /** A URL of the object that is good for so long. */
+  signUrl: (key: string, seconds: number, query: Readonly<Record<string, string>>) => Promise<string>;
+  close: () => void;
+};
+
+/** How long the server may be silent. Together with the ordinary way's attempts it stays below a minute. */
+const answerMs = 5_000;
+const storedMs = 10_000;
+/** What has failed is not tried on each request again. */
+const restMs = 10_000;
+
+export function openQuick(find: () => Promise<Place>): Quick {
+  const idle: Line[] = [];
+  const lines = new Set<Line>();
+  let found: Promise<Place> | undefined;
+  let restUntil = 0;
+
+  function place(): Promise<Place> {
+    if (found) return found;
+    found = find();
+    found.catch(() => {
+      found = undefined;
+    });
+    return found;
+  }
+
+  function takeLine(to: Place): Line {
+    const line =
+      idle.pop() ??
+      openLine(to, {
+        free: (freed) => void idle.push(freed),
+        gone: (lost) => {
+          lines.delete(lost);
+          if (idle.includes(lost)) idle.splice(idle.indexOf(lost), 1);
+        },
+      });
+    lines.add(line);
+    return line;
+  }
+
+  async function ask(request: Request): Promise<Answer | undefined> {
+    if (performance.now() < restUntil) return undefined;
+    const answer = await send(request).catch(() => undefined);
+    if (answer?.status === 200 || answer?.status === 206) return answer;
+    answer?.body.destroy();
+    if (answer?.status !== 404) restUntil = performance.now() + restMs;
+    return undefined;
+  }
+
+  async function send({ method, key, query = '', range, bytes, silentMs }: Request): Promise<Answer | undefined> {
+    const to = await place();
+    const payload = bytes && !to.isTls ? createHash('sha256').update(bytes).digest('hex') : unsignedPayload;
+    const headers = signHeaders(await to.signer(), { ...to.toSign(method, key), query }, payload, range);
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    if (bytes) lines.push(`content-length: ${bytes.length}\r\n`);
+    const target = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
+    const head = `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+    return takeLine(to).ask(head, bytes, silentMs);
+  }
+
+  async function put(key: string, bytes: Buffer, query = ''): Promise<Answer | undefined> {
+    const answer = await ask({ method: 'PUT', key, query, bytes, silentMs: storedMs });
+    // Success says nothing.
+    if (answer && answer.length > 0) answer.body.destroy();
+    return answer;
+  }
+
+  return {
+    get: (key, range) => ask({ method: 'GET', key, range, silentMs: answerMs }),
+    put: async (key, bytes) => (await put(key, bytes)) !== undefined,
+    putPart: async (key, { uploadId, number }, bytes) => {
+      const answer = await put(key, bytes, `partNumber=${number}&uploadId=${encodeURIComponent(uploadId)}`);
+      return answer && /\r\netag: *([^\r]+)\r\n/i.exec(answer.head)?.[1];
+    },
+    signUrl: async (key, seconds, query) => {
+      const to = await place();
+      const signed = signQuery(await to.signer(), to.toSign('GET', key), seconds, query);
+      return `${to.isTls ? 'https' : 'http'}://${to.host}${to.pathOf(key)}?${signed}`;
+    },
+    close: () => {
+      for (const line of lines) line.close();
+    },
+  };
+}
+
+type Request = {
+  method: string;
+  key: string;
+  query?: string;
+  range?: string | undefined;
+  bytes?: Buffer;
+  silentMs: number;
+};
