@@ -4,8 +4,9 @@ import { Readable } from 'node:stream';
 import { type Blob, deleteBlob, getBlob, openBlob, type ReadableBlob } from '#core/blobs.ts';
 import { parseDigest } from '#core/digest.ts';
 import { Failure } from '#core/failure.ts';
-import type { BlobStream, ByteRange } from '#core/platform.ts';
+import type { ByteRange } from '#core/platform.ts';
 import { requireRepository } from '#core/registry-access.ts';
+import { readSteadily, type SteadyReading } from '#core/steady-reading.ts';
 import { type Exchange, openFor } from './exchange.ts';
 import { matchesEtag, parseRange } from './ranges.ts';
 import type { Route } from './routes.ts';
@@ -60,18 +61,21 @@ async function sendContent(exchange: Exchange, blob: ReadableBlob) {
     });
   }
   if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
-  const open = (range?: ByteRange) => openBlob(platform, blob, range);
+  const open = async (range: ByteRange): Promise<SteadyReading> => {
+    const reopen = (rest: ByteRange) => openBlob(platform, blob, rest);
+    return { opened: await reopen(range), range, reopen };
+  };
   if (asked.kind === 'whole') {
-    const content = await open();
+    const content = await open({ start: 0, end: blob.size - 1 });
     describeBlob(reply, blob).header('Content-Length', String(blob.size));
-    return sendStream(exchange, content);
+    return sendBytes(exchange, content);
   }
   const [part, ...others] = asked.parts;
   if (part && others.length === 0) {
     const content = await open(part);
     const headers = { 'Content-Range': contentRange(part, blob.size), 'Content-Length': String(lengthOf(part)) };
     describeBlob(reply, blob).code(206).headers(headers);
-    return sendStream(exchange, content);
+    return sendBytes(exchange, content);
   }
   const multipart = toMultipart(asked.parts, blob.size);
   const headers = {
@@ -85,13 +89,13 @@ async function sendContent(exchange: Exchange, blob: ReadableBlob) {
 }
 
 /** Past Fastify, because here each chunk can be given back as soon as the socket has taken it. */
-async function sendStream({ platform, request, reply }: Exchange, stream: BlobStream): Promise<void> {
+async function sendBytes({ platform, request, reply }: Exchange, reading: SteadyReading): Promise<void> {
   const { raw } = reply.hijack();
   raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+  const reopen = async (rest: ByteRange) => (raw.destroyed ? undefined : reading.reopen(rest));
   try {
-    for await (const chunk of stream) {
+    for await (const chunk of readSteadily({ ...reading, reopen })) {
       await new Promise<void>((resolve, reject) => raw.write(chunk, (error) => (error ? reject(error) : resolve())));
-      stream.giveBack?.(chunk);
     }
     raw.end();
   } catch (error) {
@@ -118,10 +122,11 @@ function toMultipart(ranges: ByteRange[], size: number): Multipart {
   return { boundary, parts, tail, length };
 }
 
-async function* writeMultipart({ parts, tail }: Multipart, open: (range: ByteRange) => Promise<Readable>) {
+async function* writeMultipart({ parts, tail }: Multipart, open: (range: ByteRange) => Promise<SteadyReading>) {
   for (const { head, range } of parts) {
     yield Buffer.from(head);
-    yield* await open(range);
+    // A chunk's own memory goes back to the store before it is sent.
+    for await (const chunk of readSteadily(await open(range))) yield Buffer.from(chunk);
   }
   yield Buffer.from(tail);
 }
