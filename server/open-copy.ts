@@ -54,7 +54,21 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
 
 /** So that no other command replaces the backup while it is read. */
 export function takeBackup(directory: string): { release(): void } {
-  return takeServeLock(directory);
+  return takeDirectory(directory);
+}
+
+/** Nobody serves it, copies into it or restores from it meanwhile. Throws `conflict`. */
+function takeDirectory(path: string): { release(): void } {
+  try {
+    return takeServeLock(path);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const { pid } = findServeHolder(path) ?? {};
+    throw new Failure(
+      error.reason,
+      `${path} is in use by another lading serve, copy-store, backup or restore${pid === undefined ? '' : ` (process ${pid})`}. Wait for its end, or stop it.`,
+    );
+  }
 }
 
 /** Whether servers work on it now, as far as can be seen from here. */
@@ -81,21 +95,18 @@ export async function openTarget(
     const { dataDir, databaseUrl } = place;
     if (dataDir !== undefined) {
       prepareDataDir(dataDir);
-      const lock = takeServeLock(dataDir);
+      const lock = takeDirectory(dataDir);
       closing.push(() => lock.release());
     }
     if (databaseUrl !== undefined) {
       const lock = await takeCopyLock(databaseUrl);
       closing.push(() => lock.release());
     }
-    const rules = { sourceId: source.id, mustBeEmpty };
-    const database =
-      databaseUrl === undefined
-        ? await openDraft(dataDir ?? '', rules, closing)
-        : await openInPlace(databaseUrl, rules, closing);
-    if (!database.before && database.id === undefined) requireNoObjects(place);
+    const looked = await lookAtTarget(place, { sourceId: source.id, mustBeEmpty });
     const blobs = await openStore(place, closing);
     await requireOtherStore(blobs, source.blobs);
+    // Last, because it leaves something behind.
+    const database = await openTargetDatabase(place, looked, closing);
     const requireRoom = (bytes: number) => requireSpace(place, bytes);
     return { ...database, blobs, requireRoom, close };
   } catch (error) {
@@ -106,24 +117,34 @@ export async function openTarget(
 
 type Rules = { sourceId: string; mustBeEmpty: boolean };
 type TargetDatabase = Omit<Target, 'blobs' | 'requireRoom'>;
+type Looked = { finished: Found; begun: Found };
 
-async function openInPlace(url: string, rules: Rules, closing: Closing): Promise<TargetDatabase> {
-  const options = { url, dataDir: '' };
-  const { row, hasTeams } = await look(options);
-  requireOurs(row, hasTeams, rules);
-  const { db, scans, engine, now, close } = await openDatabase({ ...options, poolSize: 8 });
+/** Throws `in_use` where it is neither empty nor ours. */
+async function lookAtTarget(place: Place, rules: Rules): Promise<Looked> {
+  const finished = await look(databaseOf(place));
+  const begun = place.databaseUrl === undefined ? await look(draftOf(place)) : nothing;
+  for (const { row, hasTeams } of [finished, begun]) requireOurs(row, hasTeams, rules);
+  if (!finished.row && !begun.row) requireNoObjects(place);
+  return { finished, begun };
+}
+
+const draftOf = ({ dataDir = '' }: Place): SnapshotOptions => ({ dataDir: draftDirectory(dataDir) });
+
+async function openTargetDatabase(
+  place: Place,
+  { finished, begun }: Looked,
+  closing: Closing,
+): Promise<TargetDatabase> {
+  if (place.databaseUrl === undefined) return openDraft(place, { finished, begun }, closing);
+  const { db, scans, engine, now, close } = await openDatabase({ ...databaseOf(place), poolSize: 8 });
   closing.push(close);
-  return { db, scans, engine, now, before: row, publish: async () => db };
+  return { db, scans, engine, now, before: finished.row, publish: async () => db };
 }
 
 /** On SQLite the copy is built beside what is there, and takes its place when it is complete. */
-async function openDraft(dataDir: string, rules: Rules, closing: Closing): Promise<TargetDatabase> {
-  const finished = await look({ dataDir });
-  requireOurs(finished.row, finished.hasTeams, rules);
-  const options = { dataDir: draftDirectory(dataDir) };
-  const begun = await look(options);
-  requireOurs(begun.row, begun.hasTeams, rules);
-  const { db, scans, engine, now, close } = await openDatabase(options);
+async function openDraft(place: Place, { finished, begun }: Looked, closing: Closing): Promise<TargetDatabase> {
+  const { dataDir = '' } = place;
+  const { db, scans, engine, now, close } = await openDatabase(draftOf(place));
   let isOpen = true;
   const closeOnce = async () => {
     if (isOpen) await close();
@@ -145,9 +166,11 @@ async function openDraft(dataDir: string, rules: Rules, closing: Closing): Promi
 /** What is found without changing anything. */
 type Found = { version: number | undefined; row: InstallationState | undefined; hasTeams: boolean };
 
+const nothing: Found = { version: undefined, row: undefined, hasTeams: false };
+
 async function look(options: SnapshotOptions): Promise<Found> {
   const snapshot = await openSnapshot(options);
-  if (!snapshot) return { version: undefined, row: undefined, hasTeams: false };
+  if (!snapshot) return nothing;
   try {
     const version = await findSchemaVersion(snapshot);
     const { db } = snapshot;

@@ -4,7 +4,7 @@ import { connectPostgres } from './snapshot.ts';
 /** Held as long as its connection lives, so a killed process holds nothing. */
 export type CopyLock = { release(): Promise<void> };
 
-/** One copy at a time into a Postgres database. Throws `in_use`. */
+/** One copy at a time into a Postgres database. Throws `conflict`. */
 export async function takeCopyLock(url: string): Promise<CopyLock> {
   const client = await connectPostgres(url);
   const { rows } = await client.query(
@@ -12,7 +12,7 @@ export async function takeCopyLock(url: string): Promise<CopyLock> {
   );
   if (rows[0]?.taken !== true) {
     await client.end();
-    throw new Failure('in_use', 'Another copy into the target database is at work. Wait for its end, or stop it.');
+    throw new Failure('conflict', 'Another copy into the target database is at work. Wait for its end, or stop it.');
   }
   return { release: () => client.end().catch(() => {}) };
 }
