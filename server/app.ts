@@ -9,6 +9,7 @@ import {
 } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import type { Log, Platform } from '#core/platform.ts';
+import type { Meter } from '#core/readings.ts';
 import { bindDraining, type Draining } from '#http/draining.ts';
 import { type ErrorWriter, toFailure } from '#http/errors.ts';
 import { bindFrontPage } from '#http/front-page.ts';
@@ -41,6 +42,8 @@ export type AppOptions = {
   tls?: { cert: Buffer; key: Buffer } | undefined;
   checks?: HealthChecks;
   metricsToken?: string | undefined;
+  /** What `/metrics` asks besides; others may be added while the app runs. */
+  meters?: readonly Meter[];
   /** Set by whoever ends the process. */
   draining?: Draining;
 };
@@ -88,7 +91,7 @@ function listSurfaces(platform: Platform, site: Site): readonly Surface[] {
 
 /** The whole HTTP side. It listens when it is told to. */
 export async function buildApp(platform: Platform, options: AppOptions = {}): Promise<FastifyInstance> {
-  const { site = plainSite, checks = {}, metricsToken: token, draining = { hasBegun: false } } = options;
+  const { site = plainSite, checks = {}, metricsToken: token, draining = { hasBegun: false }, meters = [] } = options;
   const surfaces = listSurfaces(platform, site);
   const findSurface = (path: string) =>
     surfaces.find(({ prefixes }) => prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}/`)));
@@ -103,7 +106,8 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindJsonBody(app);
   bindFrontPage(app);
   bindHealth(app, checks, draining);
-  bindMetrics(app, platform, { site, token, ends, nameSurface: (path) => findSurface(path)?.name ?? 'other' });
+  const nameSurface = (path: string) => findSurface(path)?.name ?? 'other';
+  bindMetrics(app, platform, { site, token, ends, nameSurface, meters });
   bindRateLimitHeaders(app, platform);
   for (const surface of surfaces) surface.bind(app);
   await app.ready();

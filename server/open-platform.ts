@@ -73,7 +73,7 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     await database.close();
   };
   try {
-    store = await openStore(config, log);
+    store = await openStore(config, log, database.now);
     const metered = meterStore<BlobStore>(store);
     const platform: Platform = {
       db: database.db,
@@ -103,11 +103,15 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
 
 type OpenedStore = BlobStore & { close?: () => void };
 
-async function openStore({ dataDir, storage, redirectsToStorage }: Config, log: Log): Promise<OpenedStore> {
+async function openStore(
+  { dataDir, storage, redirectsToStorage }: Config,
+  log: Log,
+  now: () => number,
+): Promise<OpenedStore> {
   if (!storage) return openDiskStore(join(dataDir, 'objects'));
   // Only where it is wanted: every other start would load a large client for nothing.
   const { openS3Store } = await import('#blobs/s3.ts');
-  const store = openS3Store(storage, { redirects: redirectsToStorage });
+  const store = openS3Store(storage, { redirects: redirectsToStorage, now });
   // Nobody waits for it, and credentials that may not ask are as they should be.
   store.keepsVersions().then(
     (keeps) => keeps && log.warn({ bucket: storage.bucket }, 'the bucket keeps old versions: what is removed stays'),

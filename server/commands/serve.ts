@@ -73,17 +73,20 @@ async function run({ config, installation, lock, tls, log, stopSignal }: Run): P
   }
   const firstStart = await ensureFirstKey(platform, config);
   const draining = { hasBegun: false };
+  const meters = [...installation.meters];
   const app = await buildApp(platform, {
     site: siteOf(config),
     tls,
     checks: { database: () => database.check(), store: () => platform.blobs.check() },
     metricsToken: config.metricsToken,
     draining,
+    meters,
   });
   await listen(app, config);
   if (firstStart) sayWelcome(app, config, firstStart);
   const jobs = startJobs(platform, config);
   const renewals = startRenewals(platform);
+  meters.push(jobs.meter, renewals.meter);
   warnOfNames(config, log);
   log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
   const signal = await stopSignal;

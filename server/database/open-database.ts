@@ -2,10 +2,12 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely } from 'kysely';
 import { Failure } from '#core/failure.ts';
+import type { Meter } from '#core/readings.ts';
 import type { Schema } from '#core/schema.ts';
 import { newDatabaseClock } from './database-clock.ts';
 import type { Engine } from './engine.ts';
 import { migrate } from './migrate.ts';
+import { newPoolMeter } from './pool-meter.ts';
 import { openPostgresDialect, openPostgresScans } from './postgres.ts';
 import { adviseOnConnections, onStartConnection, requireFitServer } from './postgres-start.ts';
 import { openSqliteDialect } from './sqlite.ts';
@@ -20,6 +22,8 @@ export type Database = {
   now: () => number;
   /** Throws `unavailable` if the database cannot be read now (readiness). */
   check(): Promise<void>;
+  /** How busy the connections are. */
+  meter: Meter;
   close(): Promise<void>;
   /** For the log: what works, but not as it should. */
   warnings: readonly string[];
@@ -51,7 +55,16 @@ async function openSqlite(dataDir: string): Promise<Database> {
       await scans.destroy();
       await db.destroy();
     };
-    return { db, scans, engine: 'sqlite', now: Date.now, check: () => askWriter(db), close, warnings: [] };
+    return {
+      db,
+      scans,
+      engine: 'sqlite',
+      now: Date.now,
+      check: () => askWriter(db),
+      meter: () => [],
+      close,
+      warnings: [],
+    };
   });
 }
 
@@ -64,7 +77,8 @@ async function openPostgres(url: string, poolSize: number): Promise<Database> {
       await migrate(db, 'postgres', clock.now);
       return adviseOnConnections(db, poolSize);
     });
-    const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize }) });
+    const { meter, onPools } = newPoolMeter();
+    const db = new Kysely<Schema>({ dialect: openPostgresDialect({ url, poolSize, onPools }) });
     const clock = newDatabaseClock(db);
     await closeOnFailure(db, () => clock.measure());
     clock.start();
@@ -74,7 +88,7 @@ async function openPostgres(url: string, poolSize: number): Promise<Database> {
       await scans.destroy();
       await db.destroy();
     };
-    return { db, scans, engine: 'postgres', now: clock.now, check: () => ask(db), close, warnings };
+    return { db, scans, engine: 'postgres', now: clock.now, check: () => ask(db), meter, close, warnings };
   });
 }
 

@@ -30,6 +30,8 @@ export type PostgresOptions = {
   poolSize?: number;
   /** How long a request waits for a connection. */
   acquireTimeoutMs?: number;
+  /** Told of the pools when they are opened. */
+  onPools?: (pools: Pools) => void;
 };
 
 // A lock that is not free after 5 s is answered 503; a program that hangs in a transaction must not stop the others.
@@ -47,14 +49,21 @@ const readerSettings = [...sessionSettings, 'set default_transaction_read_only =
  * As on SQLite, a connection is chosen by what is done with it: there is no session to keep state in but a transaction.
  * Errors are ours: a database that is gone is `unavailable`, and never ends the process.
  */
-export function openPostgresDialect({ url, poolSize = 20, acquireTimeoutMs = 10_000 }: PostgresOptions): Dialect {
+export function openPostgresDialect({
+  url,
+  poolSize = 20,
+  acquireTimeoutMs = 10_000,
+  onPools,
+}: PostgresOptions): Dialect {
   const readersMax = Math.max(1, Math.floor(poolSize / 4));
   const open = (max: number, settings: readonly string[]) =>
     openPool(url, { max, acquireTimeoutMs, settings, silenceMs: 35_000 });
-  return dialectOf(() => ({
-    writers: open(Math.max(1, poolSize - readersMax), sessionSettings),
-    readers: open(readersMax, readerSettings),
-  }));
+  return dialectOf(() => {
+    const writers = open(Math.max(1, poolSize - readersMax), sessionSettings);
+    const pools = { writers, readers: open(readersMax, readerSettings) };
+    onPools?.(pools);
+    return pools;
+  });
 }
 
 /** For selects that read much: connections of their own, which only read, and minutes of time for each. */
@@ -83,7 +92,7 @@ function onOnePool(url: string, options: PoolOptions): Dialect {
   });
 }
 
-type Pools = { writers: Pool; readers: Pool };
+export type Pools = { writers: Pool; readers: Pool };
 
 function dialectOf(openPools: () => Pools): Dialect {
   return {

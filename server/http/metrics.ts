@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { Failure } from '#core/failure.ts';
 import { type Measurements, measure } from '#core/measurements.ts';
 import type { Platform } from '#core/platform.ts';
+import type { Meter, Reading } from '#core/readings.ts';
 import { regionOf } from './peer.ts';
 import type { RequestEnd, RequestEnds } from './request-end.ts';
 import { pathOf } from './request-log.ts';
@@ -18,6 +19,8 @@ export type MetricsOptions = {
   token: string | undefined;
   /** Which surface answers a path. */
   nameSurface: (path: string) => string;
+  /** Asked anew each time. */
+  meters: readonly Meter[];
 };
 
 /** Labels never name a registry, a repository or a team: those are secrets of their owners, and without number. */
@@ -32,17 +35,67 @@ export function bindMetrics(app: FastifyInstance, platform: Platform, options: M
     registers: [registry],
   });
 
+  const up = new Gauge({
+    name: 'lading_database_up',
+    help: '1 where the database answered in time. Where not, whatever is counted in it is missing here.',
+    registers: [registry],
+  });
+
   app.get('/metrics', { config: { isProbe: true } }, async (request, reply) => {
     requireReader(request, options);
-    const measured = await measure(platform);
-    for (const [key, gauge] of gauges) gauge.set(measured[key]);
-    for (const [status, n] of Object.entries(measured.connections)) connections.set({ status }, n);
-    const whole = Registry.merge([findProcessRegistry(), registry]);
+    const measured = await measureInTime(platform);
+    up.set(measured ? 1 : 0);
+    // Old numbers of a database that is away would look like news.
+    for (const gauge of gauges.values()) gauge.remove();
+    connections.reset();
+    if (measured) {
+      for (const [key, gauge] of gauges) gauge.set(measured[key]);
+      for (const [status, n] of Object.entries(measured.connections)) connections.set({ status }, n);
+    }
+    const whole = Registry.merge([findProcessRegistry(), registry, registryOf(options.meters)]);
     return reply
       .header('cache-control', 'no-store')
       .type(whole.contentType)
       .send(await whole.metrics());
   });
+}
+
+/** Before the scraper gives up: what the process knows by itself is most wanted when its database is away. */
+async function measureInTime(platform: Platform): Promise<Measurements | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, measureTimeoutMs, undefined);
+  try {
+    return await Promise.race([measure(platform).catch(() => undefined), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const measureTimeoutMs = 5000;
+
+function registryOf(meters: readonly Meter[]): Registry {
+  const registry = new Registry();
+  const byName = Map.groupBy(
+    meters.flatMap((meter) => meter()),
+    (reading) => reading.name,
+  );
+  for (const [name, readings] of byName) addReadings(registry, name, readings);
+  return registry;
+}
+
+function addReadings(registry: Registry, name: string, readings: readonly Reading[]): void {
+  const samples = readings.flatMap((reading) => reading.samples);
+  const [first] = readings;
+  if (!first) return;
+  const labelNames = Object.keys(samples[0]?.labels ?? {});
+  const options = { name: `lading_${name}`, help: first.help, labelNames, registers: [registry] };
+  if (first.kind === 'gauge') {
+    const gauge = new Gauge(options);
+    for (const { labels, value } of samples) gauge.set(labels, value);
+  } else {
+    const counter = new Counter(options);
+    for (const { labels, value } of samples) counter.inc(labels, value);
+  }
 }
 
 let processRegistry: Registry | undefined;
@@ -60,13 +113,19 @@ function newGauges(registry: Registry): ReadonlyMap<Exclude<keyof Measurements, 
   const newGauge = (name: string, help: string) => new Gauge({ name: `lading_${name}`, help, registers: [registry] });
   return new Map([
     ['registries', newGauge('registries', 'Registries, those being deleted among them.')],
+    ['registriesFailed', newGauge('registries_failed', 'Registries whose collection or deletion was given up.')],
     ['sizeBytes', newGauge('size_bytes', 'Sum of the sizes of all registries.')],
     ['reservedBytes', newGauge('reserved_bytes', 'What uploads in progress have reserved.')],
     ['uploads', newGauge('uploads', 'Upload sessions.')],
     ['operationsQueued', newGauge('operations_queued', 'Operations that wait for a worker.')],
+    [
+      'operationsOldestSeconds',
+      newGauge('operations_oldest_seconds', 'How long ago the oldest operation that waits was asked for.'),
+    ],
     ['operationsRunning', newGauge('operations_running', 'Operations that are being worked on.')],
     ['connectionsExpiring', newGauge('connections_expiring', 'Connections whose secret ends within 7 days, or has.')],
     ['removalsWaiting', newGauge('removals_waiting', 'Objects that nothing needs and that are not removed yet.')],
+    ['removalsOverdue', newGauge('removals_overdue', 'Of these, what should have been gone ten minutes ago.')],
   ]);
 }
 

@@ -101,3 +101,28 @@ test('stopping waits for what runs, tells it to stop, and begins nothing more', 
   await settle();
   assert.equal(runs, 1);
 });
+
+test('a job that fails is shown as failing until it works again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let isBroken = true;
+  const run = async () => {
+    if (isBroken) throw new Error('out of order');
+    return false;
+  };
+  const other: Job = { name: 'well', everyMs: 10, run: async () => false };
+  const schedule = startSchedule([{ name: 'ill', everyMs: 10, run }, other], silent);
+  const failing = () => schedule.meter()[0]?.samples.map(({ labels, value }) => [labels.job, value]);
+  await settle();
+  assert.deepEqual(failing(), [
+    ['ill', 1],
+    ['well', 0],
+  ]);
+  isBroken = false;
+  t.mock.timers.tick(10);
+  await settle();
+  assert.deepEqual(failing(), [
+    ['ill', 0],
+    ['well', 0],
+  ]);
+  await schedule.stop();
+});

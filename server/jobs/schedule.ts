@@ -1,4 +1,5 @@
 import type { Log } from '#core/platform.ts';
+import type { Meter } from '#core/readings.ts';
 
 export type Job = {
   name: string;
@@ -7,7 +8,7 @@ export type Job = {
   run: (isStopping: () => boolean) => Promise<boolean | undefined>;
 };
 
-export type Schedule = { stop(): Promise<void> };
+export type Schedule = { stop(): Promise<void>; meter: Meter };
 
 /**
  * Runs each job again and again, never beside itself: the pause begins when it has ended. A job that fails is logged when
@@ -15,8 +16,10 @@ export type Schedule = { stop(): Promise<void> };
  */
 export function startSchedule(jobs: readonly Job[], log: Log): Schedule {
   const stopping = new AbortController();
-  const loops = jobs.map((job) => loop(job, log, stopping.signal));
+  const failing = new Map(jobs.map(({ name }) => [name, false]));
+  const loops = jobs.map((job) => loop(job, { log, stopping: stopping.signal, failing }));
   return {
+    meter: () => [readingOf(failing)],
     async stop() {
       stopping.abort();
       await Promise.all(loops);
@@ -24,20 +27,31 @@ export function startSchedule(jobs: readonly Job[], log: Log): Schedule {
   };
 }
 
-async function loop(job: Job, log: Log, stopping: AbortSignal): Promise<void> {
-  let isFailing = false;
+type Setting = { log: Log; stopping: AbortSignal; failing: Map<string, boolean> };
+
+async function loop(job: Job, { log, stopping, failing }: Setting): Promise<void> {
   while (!stopping.aborted) {
     let hasMore = false;
     try {
       hasMore = (await job.run(() => stopping.aborted)) ?? false;
-      if (isFailing) log.info({ job: job.name }, 'a background job works again');
-      isFailing = false;
+      if (failing.get(job.name)) log.info({ job: job.name }, 'a background job works again');
+      failing.set(job.name, false);
     } catch (error) {
-      if (!isFailing) log.error({ job: job.name, err: error }, 'a background job failed; it is tried again');
-      isFailing = true;
+      if (!failing.get(job.name))
+        log.error({ job: job.name, err: error }, 'a background job failed; it is tried again');
+      failing.set(job.name, true);
     }
     await pause(hasMore ? 0 : job.everyMs, stopping);
   }
+}
+
+function readingOf(failing: ReadonlyMap<string, boolean>) {
+  return {
+    name: 'job_failing',
+    help: '1 where a background job of this process failed when it ran last; it is tried again all the time.',
+    kind: 'gauge' as const,
+    samples: [...failing].map(([job, isFailing]) => ({ labels: { job }, value: isFailing ? 1 : 0 })),
+  };
 }
 
 function pause(ms: number, stopping: AbortSignal): Promise<void> {
