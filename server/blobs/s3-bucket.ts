@@ -35,14 +35,14 @@ const attemptsMax = 3;
 /** How long the server may take to copy or put together so many bytes. */
 export const workMs = (bytes: number) => 20_000 + Math.ceil(bytes / 20_000);
 
-export function openBucket({ bucket, prefix, endpoint, region, isPathStyle }: S3Location): Bucket {
+export function openBucket({ bucket, prefix, endpoint, region, isPathStyle }: S3Location, now = Date.now): Bucket {
   // Each socket is held by a request of a client: with a limit, some slow pulls would keep all pushes waiting.
   const sockets = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
   const agents = { httpAgent: new HttpAgent(sockets), httpsAgent: new HttpsAgent(sockets) };
   const open = (socketTimeout: number) => openClient({ endpoint, region, isPathStyle }, { ...agents, socketTimeout });
   // What stalls with the patient one is found in s3-read.ts.
   const client = open(silenceMs);
-  const quick = openQuick(() => findPlace(client, bucket, prefix));
+  const quick = openQuick(() => findPlace(client, bucket, prefix, now));
   return { client, patient: open(0), quick, name: bucket, prefix };
 }
 

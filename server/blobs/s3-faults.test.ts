@@ -183,6 +183,25 @@ testOnS3(() => {
     }
   });
 
+  test('where the clock of this machine is six minutes slow, URLs are signed by the one that is right', async (t) => {
+    const { store, bucket } = await openStore(t);
+    const { key, bytes } = await writeNew(store, 1000);
+    const right = Date.now();
+    t.mock.timers.enable({ apis: ['Date'], now: right - 6 * 60_000 });
+    const location = { bucket, prefix, endpoint: s3Server().endpoint, region: undefined, isPathStyle: true };
+    for (const [now, status] of [
+      [Date.now, 403],
+      [() => right, 200],
+    ] as const) {
+      const slow = openS3Store(location, { redirects: true, now });
+      t.after(() => slow.close());
+      const answer = await fetch((await slow.redirect?.(key)) ?? assert.fail());
+      assert.equal(answer.status, status);
+      const body = Buffer.from(await answer.arrayBuffer());
+      assert.equal(body.equals(bytes), status === 200);
+    }
+  });
+
   test('a bucket that does not exist is said so', async (t) => {
     const location = { bucket: 'nobody-made-it', prefix: '', endpoint: s3Server().endpoint, region: undefined };
     const store = openS3Store({ ...location, isPathStyle: true });
