@@ -2,31 +2,34 @@
 // and again, untagged images included.
 
 import { randomInt } from 'node:crypto';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { pause } from '../servers/child.ts';
 import type { Ledger } from './ledger.ts';
 import type { Client } from './push.ts';
 
-type Asking = Pick<Client, 'url' | 'authorization' | 'signal'>;
+/** `stopping` ends it between two requests, `signal` in the middle of one. */
+type Asking = Pick<Client, 'url' | 'authorization' | 'signal' | 'isBalanced'> & { stopping: AbortSignal };
 
-async function ask({ url, authorization, signal }: Asking, method: string, path: string, body?: object) {
+const unknownOutcomes = [502, 503, 504];
+
+async function ask({ url, authorization, signal, isBalanced }: Asking, method: string, path: string, body?: object) {
   const answer = await fetch(new URL(path, url), {
     method,
     headers: { authorization, ...(body && { 'content-type': 'application/json' }) },
     signal,
     ...(body && { body: JSON.stringify(body) }),
   });
-  return { status: answer.status, text: await answer.text() };
+  const text = await answer.text();
+  if (isBalanced && unknownOutcomes.includes(answer.status)) throw new Error(`${answer.status} ${text}`);
+  return { status: answer.status, text };
 }
 
 /** The management API takes keys as Bearer tokens. */
 export const bearer = (key: string) => `Bearer ${key}`;
 
 /** Deletes acknowledged images, one after the other. What was only asked for may be there or not; what was answered is gone. */
-export async function keepDeleting(client: Client): Promise<string[]> {
+export async function keepDeleting(client: Client & Asking): Promise<string[]> {
   const faults: string[] = [];
-  while (!client.signal.aborted) {
+  while (!client.stopping.aborted) {
     const id = pickImage(client.ledger);
     if (id === undefined) {
       await pause(20);
@@ -35,12 +38,15 @@ export async function keepDeleting(client: Client): Promise<string[]> {
     const [repository = '', digest = ''] = id.split('@');
     doubtImage(client.ledger, repository, digest);
     try {
-      const { status, text } = await ask(client, 'DELETE', `/v2/${repository}/manifests/${digest}`);
-      if (status !== 202) faults.push(`DELETE of ${id}: ${status} ${text}`);
+      const path = `/v2/${repository}/manifests/${digest}`;
+      const { status, text } = await ask(client, 'DELETE', path);
+      const isGone = client.isBalanced && status === 404 && (await ask(client, 'GET', path)).status === 404;
+      if (status !== 202 && !isGone) faults.push(`DELETE of ${id}: ${status} ${text}`);
       client.ledger.manifests.delete(id);
     } catch {
       // The connection broke: that was the kill.
-      return faults;
+      if (!client.isBalanced) return faults;
+      await pause(50);
     }
   }
   return faults;
@@ -70,34 +76,23 @@ function doubtImage({ manifests, tags, blobs }: Ledger, repository: string, dige
 /** Asks for a collection as soon as none runs. */
 export async function keepCollecting(asking: Asking): Promise<string[]> {
   const faults: string[] = [];
-  while (!asking.signal.aborted) {
+  while (!asking.stopping.aborted) {
     try {
       const path = '/lading/v1/registries/default/garbage-collection';
       const { status, text } = await ask(asking, 'POST', path, { deleteUntagged: true });
       if (status !== 202 && status !== 409) faults.push(`start of a collection: ${status} ${text}`);
     } catch {
-      return faults;
+      if (!asking.isBalanced) return faults;
     }
     await pause(20);
   }
   return faults;
 }
 
-/** Whether a collection was in the middle of its work, as the rows say behind the server's back. */
-export function isCollecting(dataDir: string): boolean {
-  const database = new DatabaseSync(join(dataDir, 'lading.db'), { readOnly: true });
-  try {
-    const question = `select 1 from operations where kind = 'garbage_collection' and state = 'running'`;
-    return database.prepare(question).get() !== undefined;
-  } finally {
-    database.close();
-  }
-}
-
 /** Waits until one runs, then a moment of it. */
-export async function waitForCollection(dataDir: string, longestMs: number): Promise<void> {
+export async function waitForCollection(isCollecting: () => Promise<boolean>, longestMs: number): Promise<void> {
   const deadline = Date.now() + longestMs;
-  while (!isCollecting(dataDir) && Date.now() < deadline) await pause(1);
+  while (!(await isCollecting()) && Date.now() < deadline) await pause(1);
   await pause(randomInt(0, 25));
 }
 

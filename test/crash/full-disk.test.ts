@@ -10,7 +10,7 @@ import { type Lading, startLading } from '../servers/lading.ts';
 import { checkBlobs, checkManifests, checkTags } from './audit.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type Client, digestOf, pushImage, uploads } from './push.ts';
-import { settle } from './store.ts';
+import { readDirectory, settle } from './store.ts';
 
 const run = promisify(execFile);
 const DISK_MIB = 96;
@@ -106,7 +106,7 @@ test('a full disk refuses pushes clearly, loses nothing and takes pushes again w
   await truncate(filler, 0);
   await pushImage(client, REPOSITORY, REPOSITORY, 'after', 'moving');
   assert.deepEqual(await checkAll(lading, ledger), []);
-  assert.deepEqual(await settle(disk.dataDir), []);
+  assert.deepEqual(await settle(() => readDirectory(disk.dataDir)), []);
 });
 
 test('a disk without a single free block keeps serving what it has, and the server starts again when space returns', async (t) => {
@@ -127,6 +127,6 @@ test('a disk without a single free block keeps serving what it has, and the serv
   const again = await disk.start(lading.key);
   assert.deepEqual(await checkAll(again, ledger), []);
   await pushImage(clientOf(again, ledger), REPOSITORY, REPOSITORY, 'after', 'moving');
-  assert.deepEqual(await settle(disk.dataDir), []);
+  assert.deepEqual(await settle(() => readDirectory(disk.dataDir)), []);
   assert.equal(await again.stop(), 0, again.child.output());
 });

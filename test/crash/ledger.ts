@@ -21,6 +21,9 @@ export type Ledger = {
   /** Answers heard: whole images, and single requests that stored something. */
   pushes: number;
   acknowledgements: number;
+  /** Behind a load balancer: answers 503, and requests that it has asked twice. */
+  busy: number;
+  repeated: number;
 };
 
 export function openLedger(): Ledger {
@@ -31,6 +34,8 @@ export function openLedger(): Ledger {
     sessions: new Map(),
     pushes: 0,
     acknowledgements: 0,
+    busy: 0,
+    repeated: 0,
   };
 }
 

@@ -2,7 +2,19 @@ import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { expectBlob, expectManifest, expectTag, type Ledger } from './ledger.ts';
 
 /** A server as one client sees it. */
-export type Client = { url: string; authorization: string; signal: AbortSignal; ledger: Ledger };
+export type Client = {
+  url: string;
+  authorization: string;
+  signal: AbortSignal;
+  ledger: Ledger;
+  /**
+   * A load balancer stands between: it says 502 or 504 of a server that died, which leaves open what that server did, and
+   * asks another one again, which may find a thing done already.
+   */
+  isBalanced?: boolean;
+  /** Some layers are so large that S3 gets them in parts. */
+  hasLargeLayers?: boolean;
+};
 
 type Sending = {
   method: string;
@@ -28,13 +40,32 @@ async function send(client: Client, { method, path, body, headers }: Sending, ac
     ...(body === undefined ? {} : { body, duplex: 'half' }),
   } as RequestInit);
   const text = await answer.text();
-  if (answer.status !== acknowledged) {
-    const { status } = answer;
-    throw Object.assign(newRefusal(`${method} ${path}: ${status} ${text}`), {
-      answer: { status, text, headers: answer.headers },
-    });
+  const { status } = answer;
+  if (status === acknowledged) return answer;
+  const message = `${method} ${path}: ${status} ${text}`;
+  if (!client.isBalanced || ![502, 503, 504].includes(status)) {
+    throw Object.assign(newRefusal(message), { answer: { status, text, headers: answer.headers } });
   }
-  return answer;
+  // 503 is Lading's own: nothing was done, try again. The rows of a server that just died may be locked for a moment.
+  if (status === 503) client.ledger.busy += 1;
+  throw new Error(message);
+}
+
+/** For what can be done only once: not found is as good where it has been done, by the first of two tries of one request. */
+async function sendOnce(client: Client, sending: Sending, acknowledged: number, isDone: () => Promise<boolean>) {
+  try {
+    await send(client, sending, acknowledged);
+  } catch (error) {
+    if (!client.isBalanced || refusedOf(error)?.status !== 404 || !(await isDone())) throw error;
+    client.ledger.repeated += 1;
+  }
+}
+
+/** Throws where nobody can tell. */
+async function isThere({ url, authorization, signal }: Client, path: string): Promise<boolean> {
+  const { status } = await fetch(new URL(path, url), { method: 'HEAD', headers: { authorization }, signal });
+  if (status !== 200 && status !== 404) throw new Error(`HEAD ${path}: ${status}`);
+  return status === 200;
 }
 
 const REFUSAL = 'Refusal';
@@ -70,6 +101,12 @@ function finishing(location: string, digest: string): string {
   return `${location}${location.includes('?') ? '&' : '?'}digest=${encodeURIComponent(digest)}`;
 }
 
+/** The end of a session, with its last bytes if there are any. */
+function finish(client: Client, repository: string, digest: string, location: string, body?: Buffer): Promise<void> {
+  const sending = { method: 'PUT', path: finishing(location, digest), ...(body && { body }) };
+  return sendOnce(client, sending, 201, () => isThere(client, `/v2/${repository}/blobs/${digest}`));
+}
+
 function inPieces(bytes: Buffer, count: number): Buffer[] {
   const size = Math.ceil(bytes.length / count);
   return Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size)).filter(
@@ -83,7 +120,7 @@ type Upload = (client: Client, repository: string, bytes: Buffer, digest: string
 export const uploads: Record<string, Upload> = {
   async whole(client, repository, bytes, digest) {
     const location = await openSession(client, repository);
-    await send(client, { method: 'PUT', path: finishing(location, digest), body: bytes }, 201);
+    await finish(client, repository, digest, location, bytes);
   },
 
   async single(client, repository, bytes, digest) {
@@ -106,14 +143,14 @@ export const uploads: Record<string, Upload> = {
       client.ledger.sessions.set(id, { location, bytes, digest, acknowledged: offset });
     }
     client.ledger.sessions.delete(id);
-    await send(client, { method: 'PUT', path: finishing(location, digest) }, 201);
+    await finish(client, repository, digest, location);
   },
 
   async chunkedToTheEnd(client, repository, bytes, digest) {
     const [first, last] = inPieces(bytes, 2);
     let location = await openSession(client, repository);
     location = locationOf(await send(client, { method: 'PATCH', path: location, body: first ?? Buffer.alloc(0) }, 202));
-    await send(client, { method: 'PUT', path: finishing(location, digest), body: last ?? Buffer.alloc(0) }, 201);
+    await finish(client, repository, digest, location, last ?? Buffer.alloc(0));
   },
 
   async streamed(client, repository, bytes, digest) {
@@ -127,7 +164,7 @@ export const uploads: Record<string, Upload> = {
     });
     const location = await openSession(client, repository);
     const answer = await send(client, { method: 'PATCH', path: location, body }, 202);
-    await send(client, { method: 'PUT', path: finishing(locationOf(answer), digest) }, 201);
+    await finish(client, repository, digest, locationOf(answer));
   },
 };
 
@@ -157,9 +194,7 @@ export async function pushImage(
   tag: string,
   moving: string,
 ): Promise<void> {
-  const layers = Array.from({ length: 2 + randomInt(2) }, () =>
-    randomBytes(randomInt(2) ? randomInt(1, 4_000) : randomInt(1, 1_500_000)),
-  );
+  const layers = Array.from({ length: 2 + randomInt(2) }, () => randomBytes(sizeOfLayer(client)));
   const config = Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', config: {}, nonce: tag }));
   const [mounted, ...rest] = layers as [Buffer, ...Buffer[]];
   const first = await pushBlob(client, shared, mounted);
@@ -175,8 +210,14 @@ export async function pushImage(
   client.ledger.pushes += 1;
   if (randomInt(4) > 0) return;
   const gone = expectTag(client.ledger, repository, moving, undefined);
-  await send(client, { method: 'DELETE', path: `/v2/${repository}/manifests/${moving}` }, 202);
+  const path = `/v2/${repository}/manifests/${moving}`;
+  await sendOnce(client, { method: 'DELETE', path }, 202, async () => !(await isThere(client, path)));
   gone();
+}
+
+function sizeOfLayer({ hasLargeLayers }: Client): number {
+  if (hasLargeLayers && randomInt(12) === 0) return randomInt(9_000_000, 20_000_000);
+  return randomInt(2) ? randomInt(1, 4_000) : randomInt(1, 1_500_000);
 }
 
 function toManifest(config: Buffer, layers: Buffer[]): { digest: string; bytes: string; needs: string[] } {

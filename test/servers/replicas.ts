@@ -14,6 +14,9 @@ export type Replica = {
   /** Of this replica alone, past the load balancer. */
   url: string;
   host: string;
+  dataDir: string;
+  /** Of its process now, or of the last one; 0 before the first. */
+  pid: () => number;
   isRunning: () => boolean;
   start: () => Promise<void>;
   /** Drains it; its exit code. */
@@ -118,6 +121,8 @@ async function newReplica(
     name: `replica ${index}`,
     url: `http://127.0.0.1:${port}`,
     host: `127.0.0.1:${port}`,
+    dataDir,
+    pid: () => starts.at(-1)?.child.pid ?? 0,
     isRunning: () => running() !== undefined,
     start,
     stop,
