@@ -89,8 +89,9 @@ async function killOnce(run: Run): Promise<void> {
   run.faults.push(...(target.servesOn ? await findLastingFaults(target.readStore) : await findFaultsNow(target)));
 }
 
-const findFaultsNow = async (target: Target) =>
-  findStoreFaults(await target.readStore()).filter((fault) => !fault.includes('still being written'));
+async function findFaultsNow({ readStore }: Target): Promise<string[]> {
+  return findStoreFaults(await readStore()).filter((fault) => !fault.includes('still being written'));
+}
 
 /**
  * What a client is, beside what it keeps. One that goes on over a kill ends each request it has begun: an answer that it
