@@ -4,33 +4,55 @@ import { after, before, test } from 'node:test';
 import { ListMultipartUploadsCommand, ListObjectsV2Command, ListPartsCommand } from '@aws-sdk/client-s3';
 import { openS3Store, type S3Store } from '#blobs/s3.ts';
 import { newObjectKey } from '#core/ids.ts';
+import { parseStorageUrl } from '#server/config-storage.ts';
 import type { Scope } from './database.ts';
 import { type FaultProxy, startFaultProxy } from './servers/fault-proxy.ts';
-import { type S3Server, s3ServerProgram, startS3 } from './servers/s3.ts';
+import { accessTo, type S3Access, s3ServerProgram, startS3 } from './servers/s3.ts';
+import { testStorageUrl } from './test-store.ts';
 
-// What tests of the store on S3 share: one server for a file, a bucket for each test.
+// What tests of the store on S3 share: the server of the run, or one for a process, and a bucket for each test.
 
 export const MiB = 1024 * 1024;
 export const prefix = 'some/where';
 
-let running: S3Server | undefined;
+let access: S3Access | undefined;
 
-export const s3Server = (): S3Server => running ?? assert.fail('called outside of a test');
+export const s3Server = (): S3Access => access ?? assert.fail('called outside of a test');
+
+let isPrepared = false;
 
 /** Registers tests that need an S3 server, or one that says why there are none. */
 export function testOnS3(tests: () => void): void {
-  if (s3ServerProgram === undefined) {
+  if (testStorageUrl === undefined && s3ServerProgram === undefined) {
     test('on a real S3 server', { skip: 'npm run test:all -- --only sqlite+s3 does' }, () => {});
     return;
   }
-  before(async () => {
-    running = await startS3();
-    // Credentials are what the AWS clients find, and nothing of ours has a place for them.
-    process.env.AWS_ACCESS_KEY_ID = running.credentials.accessKeyId;
-    process.env.AWS_SECRET_ACCESS_KEY = running.credentials.secretAccessKey;
-  });
-  after(() => running?.stop());
+  // Files share a process, and the server with it.
+  if (!isPrepared) {
+    if (testStorageUrl === undefined) startOwnServer();
+    else useServerOf(testStorageUrl);
+  }
+  isPrepared = true;
   tests();
+}
+
+function useServerOf(url: string): void {
+  const { endpoint = '', region = '' } = parseStorageUrl(url);
+  const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = process.env;
+  access = accessTo({ endpoint, region, credentials: { accessKeyId, secretAccessKey } });
+  after(() => access?.client.destroy());
+}
+
+function startOwnServer(): void {
+  let stop: (() => Promise<void>) | undefined;
+  before(async () => {
+    const server = await startS3();
+    ({ stop, ...access } = server);
+    // Credentials are what the AWS clients find, and nothing of ours has a place for them.
+    process.env.AWS_ACCESS_KEY_ID = server.credentials.accessKeyId;
+    process.env.AWS_SECRET_ACCESS_KEY = server.credentials.secretAccessKey;
+  });
+  after(() => stop?.());
 }
 
 export type Opened = { store: S3Store; bucket: string };

@@ -38,8 +38,7 @@ async function startServers({ database, store }: Combination) {
   const s3 = store === 's3' ? await startS3() : undefined;
   const environment: Record<string, string> = {
     ...(postgres && { LADING_TEST_DATABASE_URL: postgres.url }),
-    // Naming the program has the tests of the S3 store itself run too.
-    ...(s3 && { ...(await environmentOn(s3)), LADING_TEST_S3_SERVER: requireS3Program() }),
+    ...(s3 && (await environmentOn(s3))),
   };
   return { environment, stop: () => Promise.all([postgres?.stop(), s3?.stop()]) };
 }

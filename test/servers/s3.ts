@@ -2,22 +2,24 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { findFreePort, startChild } from './child.ts';
+import { startGarage } from './garage.ts';
+import { startVersitygw } from './versitygw.ts';
 
-export type S3Server = {
-  pid: number;
+/** A server as its clients know it. */
+export type S3Access = {
   endpoint: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string };
   /** For looking into the store past Lading. */
   client: S3Client;
   makeBucket: () => Promise<string>;
-  stop: () => Promise<void>;
 };
 
-/** Names the program of the server, and has the tests of the store on S3 run, which start one for each of their files. */
+export type S3Server = S3Access & { pid: number; stop: () => Promise<void> };
+
+/** Names the program of the server. Where no server runs for all tests, those of the store on S3 start one of it. */
 export const s3ServerProgram = process.env.LADING_TEST_S3_SERVER;
 
 /** The one that is named, or the Versity S3 gateway that `.ci/install` built; see decision 0030. */
@@ -29,49 +31,33 @@ export function requireS3Program(): string {
   throw new Error('There is no S3 server: run .ci/install, or name its program with LADING_TEST_S3_SERVER.');
 }
 
-const region = 'us-east-1';
-
 /**
- * A real S3 server of its own on a free port of the loopback address, its files in a temporary directory;
- * there is room and it takes extended attributes, which the server keeps its metadata in.
+ * A real S3 server of its own on a free port of the loopback address, its files in a temporary directory.
+ * Which one it is, the name of its program says.
  */
 export async function startS3({ directory = tmpdir() } = {}): Promise<S3Server> {
   const program = requireS3Program();
+  const start = basename(program).startsWith('garage') ? startGarage : startVersitygw;
   const place = await mkdtemp(join(directory, 'lading-s3-'));
-  const credentials = {
-    accessKeyId: randomBytes(10).toString('hex'),
-    secretAccessKey: randomBytes(20).toString('hex'),
+  const { child, ...server } = await start(program, place);
+  const access = accessTo(server);
+  const stop = async () => {
+    access.client.destroy();
+    await child.stop();
+    await rm(place, { recursive: true, force: true });
   };
-  const port = await findFreePort();
-  const endpoint = `http://127.0.0.1:${port}`;
-  const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true, maxAttempts: 1 });
-  const args = ['--port', `127.0.0.1:${port}`, '--region', region, '--keep-alive', '--quiet', 'posix', place];
-  const child = await startChild(program, args, {
-    env: {
-      ...process.env,
-      ROOT_ACCESS_KEY_ID: credentials.accessKeyId,
-      ROOT_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-    },
-    cwd: place,
-    isReady: async () => (await fetch(endpoint)).status === 403,
-  });
-  return {
-    pid: child.pid,
-    endpoint,
-    region,
-    credentials,
-    client,
-    makeBucket: async () => {
-      const bucket = `lading-${randomBytes(8).toString('hex')}`;
-      await client.send(new CreateBucketCommand({ Bucket: bucket }));
-      return bucket;
-    },
-    stop: async () => {
-      client.destroy();
-      await child.stop();
-      await rm(place, { recursive: true, force: true });
-    },
+  return { pid: child.pid, ...access, stop };
+}
+
+/** To a server that runs already. */
+export function accessTo(server: Pick<S3Access, 'endpoint' | 'region' | 'credentials'>): S3Access {
+  const client = new S3Client({ ...server, forcePathStyle: true, maxAttempts: 1 });
+  const makeBucket = async () => {
+    const bucket = `lading-${randomBytes(8).toString('hex')}`;
+    await client.send(new CreateBucketCommand({ Bucket: bucket }));
+    return bucket;
   };
+  return { ...server, client, makeBucket };
 }
 
 /** What has tests keep their objects on the server, in a new bucket. */
