@@ -26,7 +26,7 @@ const free: Rule = { knows: ['*'], packages: 'any' };
 /** The longest path that fits decides. A folder that is not named here is a fault: it has no place yet. */
 const rules: Readonly<Record<string, Rule>> = {
   contract: { knows: [], packages: ['typebox'] },
-  'server/core': { knows: [], packages: ['kysely'] },
+  'server/core': { knows: [], packages: ['kysely', 'lru-cache'] },
   'server/database': adapter('pg'),
   'server/blobs': { knows: ['server/core'], packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner'] },
   'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js', 'tldts'] },

@@ -82,6 +82,7 @@ export async function finishOperation(platform: Platform, operation: ClaimedOper
       .updateTable('operations')
       .set({
         state: sql`case when again = 1 then 'queued' else 'done' end`,
+        started_at: sql`case when again = 1 then null else started_at end`,
         finished_at: sql`case when again = 1 then null else ${sql.lit(now())} end`,
         again: 0,
         worker: null,
@@ -196,18 +197,24 @@ const isClaimLost = (error: unknown) =>
 
 /** Forgets operations that ended before, the oldest first. Answers how many. */
 export async function removeOldOperations({ db }: Platform, before: number, limit: number): Promise<number> {
-  const rows = await db
-    .deleteFrom('operations')
-    .where('id', 'in', (eb) =>
-      eb
-        .selectFrom('operations')
-        .select('id')
-        .where('state', 'in', ['done', 'failed'])
-        .where('finished_at', '<', before)
-        .orderBy('id')
-        .limit(limit),
-    )
-    .returning('id')
-    .execute();
-  return rows.length;
+  let removed = 0;
+  // One state after the other, and by their creation too: that is an index, in which what is not old is not read.
+  for (const state of ['done', 'failed'] as const) {
+    const rows = await db
+      .deleteFrom('operations')
+      .where('id', 'in', (eb) =>
+        eb
+          .selectFrom('operations')
+          .select('id')
+          .where('state', '=', state)
+          .where('created_at', '<', before)
+          .where('finished_at', '<', before)
+          .orderBy('created_at')
+          .limit(limit - removed),
+      )
+      .returning('id')
+      .execute();
+    removed += rows.length;
+  }
+  return removed;
 }

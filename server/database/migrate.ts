@@ -12,6 +12,7 @@ import { connections } from './migrations/0007-connections.ts';
 import { requestWindows } from './migrations/0008-request-windows.ts';
 import { blobsByObject } from './migrations/0009-blobs-by-object.ts';
 import { installation } from './migrations/0010-installation.ts';
+import { uploadsByStart } from './migrations/0011-uploads-by-start.ts';
 
 /** One step of the schema. Forward only, and never edited once released. */
 export type Migration = { number: number; name: string; statements: (words: Words, engine: Engine) => string[] };
@@ -59,6 +60,7 @@ export const migrations: readonly Migration[] = [
   requestWindows,
   blobsByObject,
   installation,
+  uploadsByStart,
 ];
 
 /**
