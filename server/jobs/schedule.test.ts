@@ -111,7 +111,7 @@ test('a job that fails is shown as failing until it works again', async (t) => {
   };
   const other: Job = { name: 'well', everyMs: 10, run: async () => false };
   const schedule = startSchedule([{ name: 'ill', everyMs: 10, run }, other], silent);
-  const failing = () => schedule.meter()[0]?.samples.map(({ labels, value }) => [labels.job, value]);
+  const failing = () => schedule.meter()[0]?.samples.map(({ labels, value }) => [labels.name, value]);
   await settle();
   assert.deepEqual(failing(), [
     ['ill', 1],

@@ -45,12 +45,13 @@ async function loop(job: Job, { log, stopping, failing }: Setting): Promise<void
   }
 }
 
+/** Not `job`: Prometheus has a label of that name for itself. */
 function readingOf(failing: ReadonlyMap<string, boolean>) {
   return {
     name: 'job_failing',
     help: '1 where a background job of this process failed when it ran last; it is tried again all the time.',
     kind: 'gauge' as const,
-    samples: [...failing].map(([job, isFailing]) => ({ labels: { job }, value: isFailing ? 1 : 0 })),
+    samples: [...failing].map(([name, isFailing]) => ({ labels: { name }, value: isFailing ? 1 : 0 })),
   };
 }
 
