@@ -1,7 +1,7 @@
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { channel, subscribe } from 'node:diagnostics_channel';
-import type { Ledger } from '../crash/ledger.ts';
-import { type Client, digestOf, isRefusal, pushImage, type Refused, refusedOf } from '../crash/push.ts';
+import { expectBlob, type Ledger } from '../crash/ledger.ts';
+import { type Client, digestOf, isRefusal, pushImage, type Refused, refusedOf, uploads } from '../crash/push.ts';
 import { pause } from '../servers/child.ts';
 
 /** What clients met while one fault was going on. */
@@ -36,6 +36,7 @@ const repositories = ['default/faults/a', 'default/faults/b', 'default/faults/c'
 const shared = 'default/faults/shared';
 /** Whoever was refused waits a little, as clients do. */
 const afterTroubleMs = 100;
+const largeEveryMs = 1_500;
 const stopMs = 150_000;
 
 /** Pushes and pulls without a pause until it is stopped. */
@@ -47,6 +48,7 @@ export function startClients({ url, authorization, ledger, name }: Options): Cli
   const ends = measureAnswers(tally);
   const running = [
     ...Array.from({ length: pushers }, (_, index) => keepPushing(client, tally, isOver, index, name)),
+    keepPushingLarge(client, tally, isOver),
     ...Array.from({ length: pullers }, () => keepPulling(client, tally, isOver)),
   ];
   return {
@@ -67,15 +69,34 @@ export function startClients({ url, authorization, ledger, name }: Options): Cli
 async function keepPushing(client: Client, tally: Tally, isOver: () => boolean, index: number, name: string) {
   const repository = `${repositories[index % repositories.length]}`;
   for (let push = 0; !isOver(); push++) {
-    try {
-      await pushImage(client, repository, shared, `${name}-c${index}-p${push}`, `moving-${index}`);
-    } catch (error) {
-      const refused = refusedOf(error);
-      if (refused) noteRefusal(tally, refused, String(error));
-      else if (isRefusal(error)) tally.faults.push(String(error));
-      else noteBreak(tally);
-      await pause(afterTroubleMs);
-    }
+    await attempt(tally, () => pushImage(client, repository, shared, `${name}-c${index}-p${push}`, `moving-${index}`));
+  }
+}
+
+/** Blobs that a bucket takes in several parts, and joins itself where they come in chunks. */
+async function keepPushingLarge(client: Client, tally: Tally, isOver: () => boolean): Promise<void> {
+  const ways = Object.values(uploads);
+  for (let push = 0; !isOver(); push++) {
+    const bytes = randomBytes(randomInt(9, 25) * 1024 * 1024);
+    const digest = digestOf(bytes);
+    const arrived = expectBlob(client.ledger, shared, digest);
+    await attempt(tally, async () => {
+      await ways[push % ways.length]?.(client, shared, bytes, digest);
+      arrived();
+    });
+    await pause(largeEveryMs);
+  }
+}
+
+async function attempt(tally: Tally, push: () => Promise<void>): Promise<void> {
+  try {
+    await push();
+  } catch (error) {
+    const refused = refusedOf(error);
+    if (refused) noteRefusal(tally, refused, String(error));
+    else if (isRefusal(error)) tally.faults.push(String(error));
+    else noteBreak(tally);
+    await pause(afterTroubleMs);
   }
 }
 

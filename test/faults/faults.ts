@@ -8,7 +8,7 @@ import { pause } from '../servers/child.ts';
 import { cleanEnvironment, LADING } from '../servers/lading.ts';
 import { faults as catalog, type Fault } from './catalog.ts';
 import { startClients } from './clients.ts';
-import { findRecovery } from './recovery.ts';
+import { findRecovery, watchReadiness } from './recovery.ts';
 import { bringToRest } from './rest.ts';
 import { addRound, newRow, type Round, type Row, toTable } from './table.ts';
 import { openWorld, type World } from './world.ts';
@@ -84,23 +84,27 @@ async function tryFault(run: Run, fault: Fault): Promise<Row> {
     const result = await tryOnce(run, fault, round);
     addRound(row, result);
     for (const one of result.faults.slice(0, 20)) console.error(`${fault.name} ${round}: ${one}`);
-    const recovered = result.recoveryMs === undefined ? 'never' : `after ${(result.recoveryMs / 1000).toFixed(1)} s`;
+    const recovered = inSeconds(result.recoveryMs);
     const refused = [...result.tally.refused].map(([status, count]) => `${count} x ${status}`).join(', ');
     console.log(
-      `${fault.name} ${round}: ${result.acknowledged} acknowledged, ${result.tally.pulled} pulled, refused ${refused || 0}, cut off ${result.tally.broken}, recovered ${recovered}, longest request ${(result.tally.slowestMs / 1000).toFixed(1)} s, ${result.faults.length} faults`,
+      `${fault.name} ${round}: ${result.acknowledged} acknowledged, ${result.tally.pulled} pulled, refused ${refused || 0}, cut off ${result.tally.broken}, not ready ${inSeconds(result.redMs)}, recovered ${recovered}, longest request ${(result.tally.slowestMs / 1000).toFixed(1)} s, ${result.faults.length} faults`,
     );
   }
   return row;
 }
+
+const inSeconds = (ms: number | undefined) => (ms === undefined ? 'never' : `after ${(ms / 1000).toFixed(1)} s`);
 
 /** One round: push and pull, break something, mend it, wait until all is well, compare with the ledger. */
 async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, round: number): Promise<Round> {
   const before = ledger.acknowledgements;
   const clients = startClients({ url: world.url, authorization, ledger, name: `${fault.name}-${round}` });
   await pause(warmMs);
+  const readiness = watchReadiness(world.replicas);
   const mend = await fault.begin(world);
   await pause(Math.min(fault.seconds, Number(values.seconds)) * 1000);
   const mendedAt = performance.now();
+  const redMs = await readiness.stop();
   await mend();
   const recoveries = await Promise.all(world.replicas.map((replica) => findRecovery(replica, authorization)));
   await pause(calmMs);
@@ -111,7 +115,7 @@ async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, roun
   const recoveryMs = recoveries.includes(undefined)
     ? undefined
     : Math.max(0, tally.lastTroubleAt - mendedAt, ...recoveries.map((at) => (at ?? 0) - mendedAt));
-  return { tally, acknowledged: ledger.acknowledgements - before, recoveryMs, faults };
+  return { tally, acknowledged: ledger.acknowledgements - before, recoveryMs, redMs, faults };
 }
 
 /** The newest, and some of all the others; and each tag that may name several things, before it moves again. */

@@ -41,3 +41,28 @@ async function pushAndPull(url: string, authorization: string): Promise<boolean>
   const pulled = await fetch(`${url}/v2/default/faults/probe/blobs/${digest}`, options);
   return pulled.status === 200 && digestOf(Buffer.from(await pulled.arrayBuffer())) === digest;
 }
+
+/** How long after now the first of them says that it is not ready, if one does until `stop`. */
+export function watchReadiness(replicas: readonly Replica[]): { stop: () => Promise<number | undefined> } {
+  const began = performance.now();
+  let redMs: number | undefined;
+  let isOver = false;
+  const loop = async ({ url }: Replica) => {
+    for (; !isOver && redMs === undefined; await pause(250)) {
+      const status = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(attemptMs) }).then(
+        (answer) => answer.status,
+        () => undefined,
+      );
+      // One that was killed does not answer at all.
+      if (status === 503) redMs ??= performance.now() - began;
+    }
+  };
+  const loops = replicas.map(loop);
+  return {
+    async stop() {
+      isOver = true;
+      await Promise.all(loops);
+      return redMs;
+    },
+  };
+}

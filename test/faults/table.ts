@@ -14,16 +14,25 @@ export type Row = {
   /** From the end of the fault until the last replica works and the last client is served; undefined: never. */
   recoveryMs: number | undefined;
   slowestMs: number;
+  /** Until the first replica said that it is not ready; undefined: none did. */
+  redMs: number | undefined;
 };
 
 export function newRow(fault: Fault): Row {
   const counts = { rounds: 0, acknowledged: 0, pulled: 0, broken: 0, lost: 0, faults: 0, slowestMs: 0 };
-  return { fault, ...counts, refused: new Map(), recoveryMs: 0 };
+  return { fault, ...counts, refused: new Map(), recoveryMs: 0, redMs: undefined };
 }
 
-export type Round = { tally: Tally; acknowledged: number; recoveryMs: number | undefined; faults: readonly string[] };
+export type Round = {
+  tally: Tally;
+  acknowledged: number;
+  recoveryMs: number | undefined;
+  redMs: number | undefined;
+  faults: readonly string[];
+};
 
-export function addRound(row: Row, { tally, acknowledged, recoveryMs, faults }: Round): void {
+export function addRound(row: Row, { tally, acknowledged, recoveryMs, redMs, faults }: Round): void {
+  if (redMs !== undefined) row.redMs = Math.max(row.redMs ?? 0, redMs);
   row.rounds++;
   row.acknowledged += acknowledged;
   row.pulled += tally.pulled;
@@ -45,6 +54,7 @@ const head = [
   'refused (status)',
   'cut off',
   'lost',
+  'not ready after (s)',
   'recovered after (s)',
   'longest request (s)',
 ];
@@ -63,6 +73,7 @@ export function toTable(rows: readonly Row[]): string {
       .join(', ') || 0,
     row.broken,
     row.lost,
+    row.redMs === undefined ? '' : (row.redMs / 1000).toFixed(1),
     row.recoveryMs === undefined ? 'never' : (row.recoveryMs / 1000).toFixed(1),
     (row.slowestMs / 1000).toFixed(1),
   ]);
