@@ -11,6 +11,7 @@ import { listRegistries } from '#core/registries.ts';
 import type { Scope } from '../database.ts';
 import { findBroken, findRestless } from '../invariants.ts';
 import { openTestPlatform } from '../platform.ts';
+import { testStorageUrl } from '../test-store.ts';
 import { backgroundKinds, jobs, requireVerified } from './background-commands.ts';
 import type { Kind } from './command.ts';
 import { findGarbage } from './garbage.ts';
@@ -66,7 +67,8 @@ export async function runProgram(t: Scope, program: Program): Promise<void> {
   const errors: unknown[] = [];
   const random = newRandom(seed);
   const hasOneWriter = platform.engine === 'sqlite';
-  const scheduler = newScheduler({ random, hasOneWriter, fail: (error) => errors.push(error) });
+  const isLocal = hasOneWriter && testStorageUrl === undefined;
+  const scheduler = newScheduler({ random, hasOneWriter, isLocal, fail: (error) => errors.push(error) });
   const world = await openWorld(platform, { scheduler, limitBytes, contents });
   const commands = program.commands.filter(({ kind }) => !without.includes(kind));
   const queue = commands.flatMap((command) => Array<Command>(command.times).fill(command));

@@ -50,6 +50,8 @@ export type SchedulerOptions = {
   random: Random;
   /** One writer at a time: who waits for it can be told from who is still at work. */
   hasOneWriter: boolean;
+  /** No server is asked, for rows or for bytes. */
+  isLocal: boolean;
   fail: (error: unknown) => void;
 };
 
@@ -65,17 +67,17 @@ function newTask(name: string): Task {
 /** Between bytes and rows: where a stall is worst. */
 const isBetween = ({ at }: Task) => at === 'a commit' || at.startsWith('before');
 
-export function newScheduler({ random, hasOneWriter, fail }: SchedulerOptions): Scheduler {
+export function newScheduler({ random, hasOneWriter, isLocal, fail }: SchedulerOptions): Scheduler {
   const tasks = new Set<Task>();
   const isBlocked = (task: Task) =>
     hasOneWriter && task.isWaitingForWriter && [...tasks].some((other) => other !== task && other.isInTransaction);
   const isMoving = (task: Task) => !task.resume && !isBlocked(task);
 
-  // On SQLite everything but files is done when the event loop comes round. A server answers when it likes, and spinning
-  // would take from it the processor that it needs.
+  // On SQLite and disk everything but files is done when the event loop comes round. A server answers when it likes, and
+  // spinning would take from it the processor that it needs.
   let wake = () => {};
   const moved = () =>
-    hasOneWriter
+    isLocal
       ? setImmediate()
       : new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, lockGuessMs);
