@@ -25,7 +25,7 @@ const typeParsers: PoolConfig['types'] = {
 
 export function openPool(url: string, { max, acquireTimeoutMs, settings, silenceMs, onConnect }: PoolOptions): Pool {
   const pool = new Pool({
-    connectionString: url,
+    connectionString: toStrictUrl(url),
     max,
     connectionTimeoutMillis: acquireTimeoutMs,
     idleTimeoutMillis: 60_000,
@@ -44,6 +44,18 @@ export function openPool(url: string, { max, acquireTimeoutMs, settings, silence
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
+}
+
+/**
+ * `pg` checks the server's certificate and name in each of these modes, and warns that it will not for ever. Said as what it
+ * is, it stays so. libpq's own meaning is had with `uselibpqcompat=true`.
+ */
+function toStrictUrl(text: string): string {
+  const url = new URL(text);
+  const mode = url.searchParams.get('sslmode') ?? '';
+  if (!/^(?:prefer|require|verify-ca)$/.test(mode) || url.searchParams.has('uselibpqcompat')) return text;
+  url.searchParams.set('sslmode', 'verify-full');
+  return url.href;
 }
 
 /** Connections that have served before: such a one may have died unnoticed, a new one was alive a moment ago. */

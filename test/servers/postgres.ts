@@ -19,9 +19,9 @@ const DEBIAN_ROOT = '/usr/lib/postgresql';
 
 /**
  * A PostgreSQL of its own in a temporary directory, on a free port of the loopback address.
- * Its default collation is a human language's on purpose: a column that must sort by bytes and does not say so shows here.
+ * `settings` are `name=value`. Its default collation is a human language's on purpose: a column that must sort by bytes and does not say so shows here.
  */
-export async function startPostgres(): Promise<Postgres> {
+export async function startPostgres(settings: readonly string[] = []): Promise<Postgres> {
   const bin = await findBinaries();
   const directory = await mkdtemp(join(tmpdir(), 'lading-pg-'));
   const password = randomBytes(16).toString('hex');
@@ -51,7 +51,7 @@ export async function startPostgres(): Promise<Postgres> {
   const port = await findFreePort();
   const url = `postgres://lading:${password}@127.0.0.1:${port}/postgres`;
   const start = () =>
-    startChild(join(bin, 'postgres'), ['-D', data, '-p', String(port), ...flags()], {
+    startChild(join(bin, 'postgres'), ['-D', data, '-p', String(port), ...flags(settings)], {
       ...user,
       cwd: directory,
       isReady: () => answers(url),
@@ -84,18 +84,19 @@ export async function makeDatabase(serverUrl: string): Promise<string> {
 }
 
 /** Nothing here outlives the test, so nothing is forced to the disk. `synchronous_commit` stays on: Lading asks for it. */
-function flags(): string[] {
+function flags(more: readonly string[]): string[] {
   const settings = [
     'listen_addresses=127.0.0.1',
     'unix_socket_directories=',
     'fsync=off',
     'full_page_writes=off',
     'max_connections=300',
+    ...more,
   ];
   return settings.flatMap((setting) => ['-c', setting]);
 }
 
-async function answers(url: string): Promise<boolean> {
+export async function answers(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url });
   try {
     await client.connect();
