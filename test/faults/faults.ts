@@ -106,6 +106,7 @@ async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, roun
   const mendedAt = performance.now();
   const redMs = await readiness.stop();
   await mend();
+  const backAt = performance.now();
   const recoveries = await Promise.all(world.replicas.map((replica) => findRecovery(replica, authorization)));
   await pause(calmMs);
   await clients.stop();
@@ -114,7 +115,7 @@ async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, roun
   const faults = [...tally.faults, ...(await checkSessions(reader, ledger)), ...(await checkSome(reader, ledger))];
   const recoveryMs = recoveries.includes(undefined)
     ? undefined
-    : Math.max(0, tally.lastTroubleAt - mendedAt, ...recoveries.map((at) => (at ?? 0) - mendedAt));
+    : Math.max(0, tally.lastTroubleAt - mendedAt, ...recoveries.map((at) => (at ?? 0) - backAt));
   return { tally, acknowledged: ledger.acknowledgements - before, recoveryMs, redMs, faults };
 }
 
