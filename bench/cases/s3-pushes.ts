@@ -8,7 +8,7 @@ import { readyPush } from '../s3-blobs.ts';
 import type { Server } from '../servers.ts';
 
 const mib = 1024 * 1024;
-const bigMiB = 512;
+const bigMiB = 128;
 const batch = 200;
 const target: Target = { 'docker-registry on S3': 2 };
 const many = [
@@ -16,8 +16,8 @@ const many = [
   { size: 5 * mib, connections: 4, name: 'S3: blob push 5 MiB, 4 connections' },
 ];
 const big: Record<PushWay, string> = {
-  put: 'S3: blob push 512 MiB, one PUT',
-  patch: 'S3: blob push 512 MiB, one streamed PATCH',
+  put: 'S3: blob push 128 MiB, one PUT',
+  patch: 'S3: blob push 128 MiB, one streamed PATCH',
 };
 const written = 'S3: written to disk by the server for each such PUT';
 

@@ -1,44 +1,64 @@
+import { newSharedRoom, type Room } from './s3-room.ts';
+
 /** Bytes that become one piece of an object. */
 export type Gathered = {
   bytes: Buffer;
-  /** For whoever is sure that nobody reads them any more: their memory is filled with the next ones. */
-  release: () => void;
+  /** Once, when they are done with. `isUnread`: nobody reads them any more for sure, and the next ones may fill their memory. */
+  release: (isUnread: boolean) => void;
 };
 
 /** Most objects are small, and take no more than they need. */
 const smallBytes = 256 * 1024;
+/** What nearly all pieces have. Larger ones are not kept. */
+export const pieceBytes = 8 * 1024 * 1024;
+/** Of all pieces together, being gathered or on their way. */
+const sharedBytes = 24 * pieceBytes;
+/** Whose piece is not full by then has a slow client, who must not keep the others out: it does not count any more. */
+const slowMs = 5_000;
 const spareMax = 16;
 /** Left to the collector, one fast upload would fill gigabytes before it ran. */
 const spare: Buffer[] = [];
-/** What nearly all pieces have. Larger ones are not kept. */
-export const pieceBytes = 8 * 1024 * 1024;
+
+export const pieceRoom = newSharedRoom(sharedBytes);
 
 /** Gathers chunks in memory of its own as they come: kept as they are, they would take twice as much for a while. */
 export function newGathering(capacity: number) {
   let chunks: Uint8Array[] = [];
   let memory: Buffer | undefined;
+  let room: Room | undefined;
+  let slow: NodeJS.Timeout | undefined;
   let length = 0;
 
-  function takeMemory(): Buffer {
+  async function takeMemory(): Promise<Buffer> {
+    room = await pieceRoom.take(capacity);
+    slow = setTimeout(room.giveBack, slowMs);
     const taken = (capacity === pieceBytes ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(capacity);
     copy(chunks, taken);
     chunks = [];
     return taken;
   }
 
+  function release(isUnread: boolean): void {
+    if (memory && isUnread) giveBack(memory);
+    memory = undefined;
+    clearTimeout(slow);
+    room?.giveBack();
+  }
+
   return {
     room: () => capacity - length,
-    add(chunk: Uint8Array): void {
-      if (!memory && length + chunk.length > smallBytes) memory = takeMemory();
+    /** Waits only where all that pieces may take is taken. */
+    async add(chunk: Uint8Array): Promise<void> {
+      if (!memory && length + chunk.length > smallBytes) memory = await takeMemory();
       if (memory) memory.set(chunk, length);
       else chunks.push(chunk);
       length += chunk.length;
     },
     end(): Gathered {
-      const whole = memory;
-      if (!whole) return { bytes: Buffer.concat(chunks), release: () => {} };
-      return { bytes: whole.subarray(0, length), release: () => giveBack(whole) };
+      clearTimeout(slow);
+      return { bytes: memory?.subarray(0, length) ?? Buffer.concat(chunks), release };
     },
+    release,
   };
 }
 

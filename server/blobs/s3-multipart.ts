@@ -11,46 +11,39 @@ import { Failure } from '#core/failure.ts';
 import type { ByteRange } from '#core/platform.ts';
 import { addressOf, type Bucket, workMs } from './s3-bucket.ts';
 import { isNoSuchUpload, rethrow } from './s3-errors.ts';
+import { type Gathered, pieceRoom } from './s3-gather.ts';
 import { findSize } from './s3-read.ts';
 
 /** Bytes to send, or a range of another object for the server to copy. All but the last have at least `pieceBytesMin`. */
-export type Piece = { bytes: Buffer; release?: () => void } | { from: string; range: ByteRange };
+export type Piece = Pick<Gathered, 'bytes' | 'release'> | { from: string; range: ByteRange };
 
 /** What S3 demands of every part but the last. */
 export const pieceBytesMin = 5 * 1024 * 1024;
 const piecesMax = 10_000;
-/** Of one object at a time; as long as all writers together have less than `shared`, after that one of each. */
+/** Of one object at a time; and one of each while some wait for room. */
 const inFlightMax = 4;
-const inFlightShared = 16;
-
-let inFlightNow = 0;
 
 /**
  * Makes an object of pieces, in order. If they break off, the upload is aborted once nothing of it is on its way any more.
  * What remains even so (the abort failed, or this process died) is found by the object's key: see `abortUploads`.
  */
 export async function writePieces(bucket: Bucket, key: string, pieces: AsyncIterable<Piece>): Promise<number> {
-  const uploadId = await begin(bucket, key);
+  const { uploadId, isOnly } = await begin(bucket, key);
   const stop = new AbortController();
   const parts: CompletedPart[] = [];
-  const inFlight = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<unknown>>();
   let size = 0;
   let failure: unknown;
 
   function start(piece: Piece): void {
     const PartNumber = parts.push({});
-    if (PartNumber > piecesMax) throw tooManyPieces();
     const part = { ...addressOf(bucket, key), UploadId: uploadId, PartNumber };
-    inFlightNow++;
     const sent = sendPiece(bucket, key, part, piece, stop.signal)
       .then((ETag) => void Object.assign(parts[PartNumber - 1] as CompletedPart, { PartNumber, ETag }))
       .catch((error) => {
         failure ??= error;
       })
-      .finally(() => {
-        inFlightNow--;
-        inFlight.delete(sent);
-      });
+      .finally(() => inFlight.delete(sent));
     inFlight.add(sent);
     size += 'bytes' in piece ? piece.bytes.length : piece.range.end - piece.range.start + 1;
   }
@@ -58,7 +51,7 @@ export async function writePieces(bucket: Bucket, key: string, pieces: AsyncIter
   try {
     for await (const piece of pieces) {
       start(piece);
-      while (failure === undefined && inFlight.size >= (inFlightNow < inFlightShared ? inFlightMax : 1)) {
+      while (failure === undefined && inFlight.size >= (pieceRoom.isTight() ? 1 : inFlightMax)) {
         await Promise.race(inFlight);
       }
       if (failure !== undefined) throw failure;
@@ -66,6 +59,8 @@ export async function writePieces(bucket: Bucket, key: string, pieces: AsyncIter
     await Promise.all(inFlight);
     if (failure !== undefined) throw failure;
     await complete(bucket, key, uploadId, parts, size);
+    // Nobody will look for others of this key once it is whole.
+    if (!isOnly) await abortUploads(bucket, key).catch(() => {});
     return size;
   } catch (error) {
     // A part that is still being stored when the upload is aborted may outlive it. Where the store is well, wait for it.
@@ -77,33 +72,43 @@ export async function writePieces(bucket: Bucket, key: string, pieces: AsyncIter
   }
 }
 
-async function begin({ client, ...bucket }: Bucket, key: string): Promise<string> {
-  const address = addressOf({ client, ...bucket }, key);
-  const { UploadId } = await client.send(new CreateMultipartUploadCommand(address)).catch(rethrow);
-  if (UploadId === undefined) throw new Error(`The store did not name the upload of ${key}.`);
-  return UploadId;
+/** `isOnly` unless it was asked for more than once: then an answer may have been lost, and with it the id of an upload. */
+async function begin(bucket: Bucket, key: string): Promise<{ uploadId: string; isOnly: boolean }> {
+  const command = new CreateMultipartUploadCommand(addressOf(bucket, key));
+  const { UploadId: uploadId, $metadata } = await bucket.client.send(command).catch(rethrow);
+  if (uploadId === undefined) throw new Error(`The store did not name the upload of ${key}.`);
+  return { uploadId, isOnly: $metadata.attempts === 1 };
 }
 
 type Part = { Bucket: string; Key: string; UploadId: string; PartNumber: number };
 
 async function sendPiece(bucket: Bucket, key: string, part: Part, piece: Piece, abortSignal: AbortSignal) {
-  const { client, patient } = bucket;
-  if ('bytes' in piece) {
-    const { UploadId: uploadId, PartNumber: number } = part;
+  if ('from' in piece) return copyPiece(bucket, part, piece, abortSignal);
+  const { UploadId: uploadId, PartNumber: number } = part;
+  let isUnread = false;
+  try {
+    if (number > piecesMax) throw tooManyPieces();
     const command = new UploadPartCommand({ ...part, Body: piece.bytes, ContentLength: piece.bytes.length });
     const etag =
       (await bucket.quick.putPart(key, { uploadId, number }, piece.bytes)) ??
-      (await client.send(command, { abortSignal }).catch(rethrow)).ETag;
+      (await bucket.client.send(command, { abortSignal }).catch(rethrow)).ETag;
     // Only now: a request that failed may still hold the memory.
-    piece.release?.();
+    isUnread = true;
     return etag;
+  } finally {
+    piece.release(isUnread);
   }
-  const { Bucket: name, Key: from } = addressOf(bucket, piece.from);
-  const { start, end } = piece.range;
-  const source = `${name}/${from.split('/').map(encodeURIComponent).join('/')}`;
+}
+
+type Copy = Extract<Piece, { from: string }>;
+
+async function copyPiece(bucket: Bucket, part: Part, { from, range }: Copy, abortSignal: AbortSignal) {
+  const { Bucket: name, Key } = addressOf(bucket, from);
+  const { start, end } = range;
+  const source = `${name}/${Key.split('/').map(encodeURIComponent).join('/')}`;
   const command = new UploadPartCopyCommand({ ...part, CopySource: source, CopySourceRange: `bytes=${start}-${end}` });
   const options = { abortSignal, requestTimeout: workMs(end - start + 1) };
-  const { CopyPartResult } = await patient.send(command, options).catch(rethrow);
+  const { CopyPartResult } = await bucket.patient.send(command, options).catch(rethrow);
   return CopyPartResult?.ETag;
 }
 

@@ -13,6 +13,8 @@ export type Quick = {
   /** False: send it the ordinary way. */
   put: (key: string, bytes: Buffer) => Promise<boolean>;
   putPart: (key: string, part: { uploadId: string; number: number }, bytes: Buffer) => Promise<string | undefined>;
+  /** False: ask the ordinary way. */
+  remove: (key: string) => Promise<boolean>;
   /** A URL of the object that is good for so long. */
   signUrl: (key: string, seconds: number, query: Readonly<Record<string, string>>) => Promise<string>;
   close: () => void;
@@ -56,7 +58,7 @@ export function openQuick(find: () => Promise<Place>): Quick {
   async function ask(request: Request): Promise<Answer | undefined> {
     if (performance.now() < restUntil) return undefined;
     const answer = await send(request).catch(() => undefined);
-    if (answer?.status === 200 || answer?.status === 206) return answer;
+    if (answer && isPlain(answer)) return answer;
     answer?.body.destroy();
     if (answer?.status !== 404) restUntil = performance.now() + restMs;
     return undefined;
@@ -87,6 +89,7 @@ export function openQuick(find: () => Promise<Place>): Quick {
       const answer = await put(key, bytes, `partNumber=${number}&uploadId=${encodeURIComponent(uploadId)}`);
       return answer && /\r\netag: *([^\r]+)\r\n/i.exec(answer.head)?.[1];
     },
+    remove: async (key) => (await ask({ method: 'DELETE', key, silentMs: answerMs })) !== undefined,
     signUrl: async (key, seconds, query) => {
       const to = await place();
       const signed = signQuery(await to.signer(), to.toSign('GET', key), seconds, query);
@@ -97,6 +100,9 @@ export function openQuick(find: () => Promise<Place>): Quick {
     },
   };
 }
+
+/** All that success can be here. */
+const isPlain = ({ status }: Answer) => status === 200 || status === 204 || status === 206;
 
 type Request = {
   method: string;

@@ -14,10 +14,15 @@ export async function writeStream(bucket: Bucket, key: string, bytes: AsyncItera
   try {
     const first = await pieces.next();
     if (first.done) throw new Error('A stream has at least one piece.');
-    if (!first.value.isLast) return await writePieces(bucket, key, startingWith(first.value, pieces));
-    const size = await putObject(bucket, key, first.value.bytes);
-    first.value.release();
-    return size;
+    try {
+      if (!first.value.isLast) return await writePieces(bucket, key, startingWith(first.value, pieces));
+      const size = await putObject(bucket, key, first.value.bytes);
+      first.value.release(true);
+      return size;
+    } catch (error) {
+      first.value.release(false);
+      throw error;
+    }
   } finally {
     await pieces.return(undefined);
   }
@@ -40,20 +45,27 @@ async function* startingWith(first: Piece, rest: AsyncIterable<Piece>): AsyncGen
   yield* rest;
 }
 
-/** Each piece is full but the last, which is empty only if there is nothing at all. */
+/** Each piece is full but the last, which is empty only if there is nothing at all. Who takes one releases it. */
 async function* cutIntoPieces(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<CutPiece, undefined> {
   let piece = newGathering(pieceBytes);
   let count = 0;
-  for await (let chunk of bytes) {
-    for (let room = piece.room(); chunk.length > room; room = piece.room()) {
-      // A full piece goes out only when more has come: otherwise it is the last one.
-      piece.add(chunk.subarray(0, room));
-      yield { ...piece.end(), isLast: false };
-      chunk = chunk.subarray(room);
-      piece = newGathering(++count < usualPieces ? pieceBytes : largePieceBytes);
+  try {
+    for await (let chunk of bytes) {
+      for (let room = piece.room(); chunk.length > room; room = piece.room()) {
+        // A full piece goes out only when more has come: otherwise it is the last one.
+        await piece.add(chunk.subarray(0, room));
+        const full = piece.end();
+        piece = newGathering(++count < usualPieces ? pieceBytes : largePieceBytes);
+        yield { ...full, isLast: false };
+        chunk = chunk.subarray(room);
+      }
+      await piece.add(chunk);
     }
-    piece.add(chunk);
+    const last = piece.end();
+    piece = newGathering(0);
+    yield { ...last, isLast: true };
+    return undefined;
+  } finally {
+    piece.release(false);
   }
-  yield { ...piece.end(), isLast: true };
-  return undefined;
 }

@@ -10,6 +10,7 @@ import {
   MiB,
   openFaulty,
   openStore,
+  prefix,
   sha256,
   testOnS3,
   unavailable,
@@ -101,6 +102,25 @@ testOnS3(() => {
     await store.remove(key);
   });
 
+  test('memory does not grow with the number of writers', async (t) => {
+    const { store } = await openStore(t);
+    const chunk = randomBytes(64 * 1024);
+    const before = process.memoryUsage().arrayBuffers;
+    let peak = 0;
+    async function* bytes() {
+      for (let n = 0; n < 16 * 17; n++) {
+        peak = Math.max(peak, process.memoryUsage().arrayBuffers);
+        yield Buffer.from(chunk);
+      }
+    }
+    const keys = Array.from({ length: 40 }, newObjectKey);
+    await Promise.all(keys.map(async (key) => assert.equal(await store.write(key, bytes()), 17 * MiB)));
+    t.diagnostic(`${Math.round(before / MiB)} MiB before, ${Math.round(peak / MiB)} MiB at most`);
+    // 192 MiB that all share, a quarter of one for each that waits, and what the collector has not come to.
+    assert.ok(peak - before < 300 * MiB, `${before} grew to ${peak}`);
+    await Promise.all(keys.map((key) => store.remove(key, { isWhole: true })));
+  });
+
   test('a hundred reads at once each get their own bytes', async (t) => {
     const { store } = await openStore(t);
     const objects: { key: string; bytes: Buffer }[] = [];
@@ -126,6 +146,27 @@ testOnS3(() => {
     // Some of an earlier test may be ending yet.
     const more = countConnections() - before;
     assert.ok(more < 10, `${more} connections`);
+  });
+
+  test('removing what was whole is one request', async (t) => {
+    const { proxy, store, bucket } = await openFaulty(t);
+    const { key } = await writeNew(store, 9 * MiB);
+    proxy.seen.length = 0;
+    await store.remove(key, { isWhole: true });
+    assert.deepEqual(proxy.seen, [`DELETE /${bucket}/${prefix}/${key}`]);
+    await store.remove(key, { isWhole: false });
+    assert.equal(proxy.seen.length, 3);
+    assert.deepEqual(await listAll(bucket), empty);
+  });
+
+  test('an upload that was begun unheard does not outlast the one that was', async (t) => {
+    const { proxy, store, bucket } = await openFaulty(t);
+    let begun = 0;
+    proxy.fault = ({ method, url }) =>
+      method === 'POST' && url?.includes('?uploads') && begun++ === 0 ? { loseAnswer: true } : undefined;
+    const { key } = await writeNew(store, 9 * MiB);
+    assert.equal(begun, 2);
+    assert.deepEqual(await listAll(bucket), { objects: [key], uploads: [] });
   });
 
   test('readiness writes to the bucket now and then, and leaves nothing in it', async (t) => {

@@ -17,15 +17,19 @@ export type S3Store = BlobStore & {
   close(): void;
 };
 
-/** Opens nothing yet: a bucket that is not there, or not ours, is found out by `check`. */
-export function openS3Store(location: S3Location, { redirects = false } = {}): S3Store {
-  const bucket = openBucket(location);
+/**
+ * Opens nothing yet: a bucket that is not there, or not ours, is found out by `check`. `now` signs: where this machine's clock
+ * is wrong by minutes, signed URLs would be over before they are given.
+ */
+export function openS3Store(location: S3Location, { redirects = false, now = Date.now } = {}): S3Store {
+  const bucket = openBucket(location, now);
   return {
     write: (key, bytes) => writeStream(bucket, key, bytes),
     join: (key, parts) => joinObjects(bucket, key, parts),
     read: (key, range) => openObjectStream(bucket, key, range),
     size: (key) => findSize(bucket, key),
-    remove: (key) => remove(bucket, key),
+    remove: (key, { isWhole } = { isWhole: false }) => remove(bucket, key, isWhole),
+    removalsAtOnce: 16,
     ...(redirects && { redirect: (key: string) => signUrl(bucket, key) }),
     check: newCheck(bucket),
     keepsVersions: () => keepsVersions(bucket),
@@ -38,9 +42,11 @@ export function openS3Store(location: S3Location, { redirects = false } = {}): S
 }
 
 /** Uploads first: one that is completed in between has become an object, and that goes next. */
-async function remove(bucket: Bucket, key: string): Promise<void> {
-  await abortUploads(bucket, key);
-  await bucket.client.send(new DeleteObjectCommand(addressOf(bucket, key))).catch(rethrow);
+async function remove(bucket: Bucket, key: string, isWhole: boolean): Promise<void> {
+  const address = addressOf(bucket, key);
+  if (!isWhole) await abortUploads(bucket, key);
+  if (await bucket.quick.remove(key)) return;
+  await bucket.client.send(new DeleteObjectCommand(address)).catch(rethrow);
 }
 
 /** Less than an object stays after its last use, so that who has the URL finds the bytes. */
@@ -56,7 +62,7 @@ async function keepsVersions({ client, name }: Bucket): Promise<boolean> {
   return Status === 'Enabled';
 }
 
-const checkEveryMs = 30_000;
+const checkEveryMs = 10_000;
 const checkTimeoutMs = 5_000;
 
 /** Requests cost money: a store that took a write is not asked again for a while. One that refused is. */

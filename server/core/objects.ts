@@ -210,22 +210,29 @@ export async function removeDoomed(platform: Platform): Promise<number> {
   const [removed, failed]: [string[], string[]] = [[], []];
   let failures = 0;
   let err: unknown;
-  for (const { key, forget_after } of rows) {
-    try {
-      await platform.blobs.remove(key);
-    } catch (error) {
-      await retryLater(platform, key);
-      err = error;
-      failed.push(key);
-      if (++failures < failuresMax) continue;
-      await forgetRemoved(platform, removed);
-      throw error;
+  // More of them side by side as long as that goes well.
+  for (let at = 0, atOnce = 1; at < rows.length && failures < failuresMax; ) {
+    const batch = rows.slice(at, at + atOnce);
+    at += batch.length;
+    atOnce = Math.min(2 * atOnce, platform.blobs.removalsAtOnce ?? 1);
+    const outcomes = await Promise.allSettled(batch.map(({ key, isWhole }) => platform.blobs.remove(key, { isWhole })));
+    for (const [n, { key, forgetAfter }] of batch.entries()) {
+      const outcome = outcomes[n];
+      if (outcome?.status === 'rejected') {
+        await retryLater(platform, key);
+        err = outcome.reason;
+        failed.push(key);
+        failures++;
+        atOnce = 1;
+        continue;
+      }
+      failures = 0;
+      if (forgetAfter === null || forgetAfter <= platform.now()) removed.push(key);
+      else await postpone(platform, key, forgetAfter);
     }
-    failures = 0;
-    if (forget_after === null || forget_after <= platform.now()) removed.push(key);
-    else await postpone(platform, key, forget_after);
   }
   await forgetRemoved(platform, removed);
+  if (failures >= failuresMax) throw err;
   if (failed.length > 0) platform.log.warn({ keys: failed, err }, 'could not remove objects; they are tried again');
   return rows.length;
 }
@@ -244,15 +251,21 @@ async function retryLater({ db, now }: Platform, key: string): Promise<void> {
 
 /** In a transaction: what it has read is durable, so no power cut brings back the use of an object that is gone. */
 async function findRemovable({ db, now }: Platform) {
-  return db
+  const rows = await db
     .selectFrom('objects')
-    .select(['key', 'forget_after'])
+    .select(['key', 'forget_after', 'writer_until'])
     .where('state', '=', isDoomed)
     .where('remove_after', '<=', now())
     .where(({ not, exists, selectFrom }) => not(exists(selectFrom('holds').select('id').where('until', '>', now()))))
     .orderBy('remove_after')
     .limit(removalBatch)
     .execute();
+  return rows.map(({ key, forget_after, writer_until }) => ({
+    key,
+    forgetAfter: forget_after,
+    // Sealing took the writer off; one that was given up is still named.
+    isWhole: writer_until === null,
+  }));
 }
 
 /** Once more when even a writer that was asleep has written or given up. */

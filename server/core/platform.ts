@@ -44,8 +44,13 @@ export type BlobStore = {
   read(key: string, range?: ByteRange): Promise<BlobStream | undefined>;
   /** Bytes of a stored object; undefined if it is not there. */
   size(key: string): Promise<number | undefined>;
-  /** Removes the object and what an aborted `write` left of it. A missing key is a success. */
-  remove(key: string): Promise<void>;
+  /**
+   * Removes the object and what an aborted `write` or `join` left of it. A missing key is a success. `isWhole`: the one
+   * that made it came to its end, so there is nothing else to look for.
+   */
+  remove(key: string, hint?: { isWhole: boolean }): Promise<void>;
+  /** How many removals the store takes side by side; undefined: one. */
+  removalsAtOnce?: number;
   /** A URL at which a client may read the object itself for some minutes, where the store can give one. */
   redirect?(key: string): Promise<string>;
   /** Throws if the store cannot take a write now (readiness). */
