@@ -88,7 +88,7 @@ function testOnServer(serverUrl: string): void {
     });
   });
 
-  test('a connection that dies in a transaction is unavailable, and the next transaction has another', async (t) => {
+  test('a transaction whose connections die again and again is unavailable, and the next one has another', async (t) => {
     const platform = await openTestPlatform(t);
     const cut = transact(platform, async ({ db }) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db);
