@@ -36,6 +36,7 @@ const chosen = choose(values.fault);
 const endings: (() => unknown)[] = [];
 const scope: Scope = { after: (work) => void endings.unshift(work) };
 const rows: Row[] = [];
+let ending: Promise<void> | undefined;
 // A run that is interrupted leaves no server and no mounted disk behind.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void endAll().then(() => process.exit(1)));
@@ -60,8 +61,14 @@ console.log(
 );
 process.exitCode = broken > 0 || atTheEnd.length > 0 ? 1 : 0;
 
-async function endAll(): Promise<void> {
-  for (const end of endings.splice(0)) await end();
+async function endEach(): Promise<void> {
+  for (const end of endings) await end();
+}
+
+/** Once, whoever asks: an interrupted run fails everywhere while its servers go. */
+function endAll(): Promise<void> {
+  ending ??= endEach();
+  return ending;
 }
 
 function choose(names: string | undefined): readonly Fault[] {
