@@ -61,16 +61,20 @@ type CollectedRegistry = Pick<Registry, 'id' | 'name' | 'teamId' | 'projectId'>;
  * Has a registry collected sooner or later: one that waits already will do, and one that runs is run once more, because
  * it may have passed by what has just become garbage.
  */
-export async function queueCollection(platform: Platform, registry: CollectedRegistry): Promise<void> {
+export async function queueCollection(
+  platform: Platform,
+  registry: CollectedRegistry,
+  options: { begunBefore?: number } = {},
+): Promise<void> {
   await transact(platform, async (platform) => {
-    if (await askAgain(platform, 'garbage_collection', registry.id)) return;
+    if (await askAgain(platform, 'garbage_collection', registry.id, options)) return;
     await enqueueOnce(platform, toNewOperation(registry, false));
   });
 }
 
 /**
  * Queues a collection for every registry that holds anything, but where one was begun since `dueAt`: every replica comes
- * here when a scheduled time has come, and the first one is enough.
+ * here when a scheduled time has come, seconds apart, and the first one is enough.
  */
 export async function queueDueCollections(platform: Platform, dueAt: number): Promise<void> {
   for (let after = ''; ; ) {
@@ -87,14 +91,14 @@ export async function queueDueCollections(platform: Platform, dueAt: number): Pr
               .select('o.id')
               .whereRef('o.registry_id', '=', 'g.id')
               .where('o.kind', '=', 'garbage_collection')
-              .where('o.created_at', '>=', dueAt),
+              .where(({ or, eb }) => or([eb('o.created_at', '>=', dueAt), eb('o.started_at', '>=', dueAt)])),
           ),
         ),
       )
       .orderBy('g.id')
       .limit(100)
       .execute();
-    for (const registry of rows) await queueCollection(platform, registry);
+    for (const registry of rows) await queueCollection(platform, registry, { begunBefore: dueAt });
     const last = rows.at(-1);
     if (!last) return;
     after = last.id;

@@ -83,14 +83,20 @@ export async function enqueueOnce({ db, now }: Platform, operation: NewOperation
   return row && toOperation(row);
 }
 
-/** Has an operation that runs now run once more when it ends. False if none runs. */
-export async function askAgain({ db }: Platform, kind: OperationKind, registryId: string): Promise<boolean> {
+/** Has an operation that runs now, and has since before that time, run once more when it ends. False if none does. */
+export async function askAgain(
+  { db }: Platform,
+  kind: OperationKind,
+  registryId: string,
+  { begunBefore }: { begunBefore?: number } = {},
+): Promise<boolean> {
   const row = await db
     .updateTable('operations')
     .set({ again: 1 })
     .where('kind', '=', kind)
     .where('registry_id', '=', registryId)
     .where('state', '=', 'running')
+    .$if(begunBefore !== undefined, (query) => query.where('started_at', '<', begunBefore ?? 0))
     .returning('id')
     .executeTakeFirst();
   return row !== undefined;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { claimOperation, finishOperation } from '#core/operation-runs.ts';
 import { deleteRegistry } from '#core/registries.ts';
+import { beforeTransaction } from '#test/interrupt.ts';
 import { basic, openOci, pushImage, withAuthorization } from '#test/oci-client.ts';
 import { seedTeam } from '#test/platform.ts';
 import { scheduledCollections } from './collection-schedule.ts';
@@ -48,4 +50,52 @@ test('times that came while nothing ran are made up for by one collection at mos
   await job.run(isStopping);
   const { length } = await platform.db.selectFrom('operations').select('id').execute();
   assert.equal(length, 1);
+});
+
+test('a collection that runs when the time comes is run once more, and not again for each replica that is late', async (t) => {
+  const { platform, ask } = await openOci(t);
+  const team = await seedTeam(platform, 'acme');
+  await pushImage(withAuthorization(ask, basic(team.secret)), 'acme/app', 'v1');
+  const replicas = [1, 2, 3].map(() => scheduledCollections(platform, '0 * * * *'));
+  const [one, another, late] = replicas;
+  const claim = async () => {
+    const claimed = await claimOperation(platform, 'worker', ['garbage_collection']);
+    assert.ok(claimed);
+    return claimed;
+  };
+  platform.clock.advance(hourMs);
+  for (const replica of replicas) await replica.run(isStopping);
+  const before = await claim();
+  platform.clock.advance(hourMs);
+  await one?.run(isStopping);
+  await another?.run(isStopping);
+  platform.clock.advance(1000);
+  await finishOperation(platform, before);
+  const again = await claim();
+  await finishOperation(platform, again);
+  await late?.run(isStopping);
+  const rows = await platform.db.selectFrom('operations').select(['state', 'again']).execute();
+  assert.deepEqual(
+    rows.map((row) => ({ ...row })),
+    [{ state: 'done', again: 0 }],
+  );
+});
+
+test('a collection that another replica queued and began in the same moment is not run twice', async (t) => {
+  const { platform, ask } = await openOci(t);
+  const team = await seedTeam(platform, 'acme');
+  await pushImage(withAuthorization(ask, basic(team.secret)), 'acme/app', 'v1');
+  const first = scheduledCollections(platform, '0 * * * *');
+  const racing = beforeTransaction(platform, async () => {
+    await first.run(isStopping);
+    await claimOperation(platform, 'worker', ['garbage_collection']);
+  });
+  const second = scheduledCollections(racing, '0 * * * *');
+  platform.clock.advance(hourMs);
+  await second.run(isStopping);
+  const rows = await platform.db.selectFrom('operations').select(['state', 'again']).execute();
+  assert.deepEqual(
+    rows.map((row) => ({ ...row })),
+    [{ state: 'running', again: 0 }],
+  );
 });
