@@ -10,7 +10,7 @@ const prefix = 'replicas/';
 
 /** Replicas on one Postgres and one bucket behind nginx. Mostly one of them is killed, sometimes more, or all at once. */
 export async function openReplicated(count: number): Promise<Target> {
-  const world = await startReplicas({ count });
+  const world = await startReplicas({ count, env: { LADING_LOG_LEVEL: 'info' } });
   const watching = new pg.Client({ connectionString: world.databaseUrl });
   await watching.connect();
   const kills = { one: 0, several: 0, all: 0 };

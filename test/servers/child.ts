@@ -34,11 +34,17 @@ export async function startChild(command: string, args: string[], options: Child
   const process = spawn(command, args, { ...spawnOptions, stdio: ['ignore', 'pipe', 'pipe'] });
   const child = watch(process, command);
   const deadline = Date.now() + startTimeoutMs;
-  while (!(await isReady().catch(() => false))) {
+  let lastError: unknown;
+  const asks = () =>
+    isReady().catch((error) => {
+      lastError = error;
+      return false;
+    });
+  while (!(await asks())) {
     if (!child.isRunning()) throw new Error(`${command} ended at its start:\n${child.output()}`);
     if (Date.now() > deadline) {
       await child.stop('SIGKILL');
-      throw new Error(`${command} did not serve within ${startTimeoutMs} ms:\n${child.output()}`);
+      throw new Error(`${command} did not serve within ${startTimeoutMs} ms (${lastError}):\n${child.output()}`);
     }
     await pause(PAUSE_MS);
   }

@@ -44,7 +44,7 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
   };
   const child = await startChild(LADING, ['serve'], {
     env,
-    isReady: async () => (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) })).status === 200,
+    isReady: () => isServing(url),
   });
   const stop = async () => {
     const code = await child.stop('SIGTERM');
@@ -55,6 +55,12 @@ export async function startLading(options: LadingOptions = {}): Promise<Lading> 
     await child.stop('SIGKILL');
   };
   return { url, host, key, dataDir, env, child, stop, kill9 };
+}
+
+async function isServing(url: string): Promise<boolean> {
+  const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) });
+  if (answer.status === 200) return true;
+  throw new Error(`/readyz says ${answer.status}: ${await answer.text()}`);
 }
 
 function settings(dataDir: string, host: string, key: string): Record<string, string> {
