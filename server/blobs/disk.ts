@@ -51,7 +51,9 @@ async function write(store: Store, key: string, bytes: AsyncIterable<Uint8Array>
 function explainRemoval(error: NodeJS.ErrnoException): never {
   if (error.code !== 'ENOENT') throw error;
   const sentence = 'The upload was interrupted for too long and its bytes were dropped. Send it again.';
-  throw Object.assign(new Failure('unavailable', sentence, { about: 'upload' }), { cause: error });
+  throw Object.assign(new Failure('unavailable', sentence, { about: 'upload', retryAfterSeconds: 1 }), {
+    cause: error,
+  });
 }
 
 async function fill(file: FileHandle, bytes: AsyncIterable<Uint8Array>): Promise<number> {

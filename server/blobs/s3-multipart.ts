@@ -155,7 +155,7 @@ export async function abortUploads(bucket: Bucket, key: string): Promise<void> {
 /** A writer that was silent for minutes was given up, and what it had written is gone. It is not to blame for that. */
 function uploadTaken(cause: unknown): Failure {
   const sentence = 'The upload was interrupted for too long and its bytes were dropped. Send it again.';
-  return Object.assign(new Failure('unavailable', sentence, { about: 'upload' }), { cause });
+  return Object.assign(new Failure('unavailable', sentence, { about: 'upload', retryAfterSeconds: 1 }), { cause });
 }
 
 function tooManyPieces(): Failure {

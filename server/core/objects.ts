@@ -84,9 +84,7 @@ export function writerLost(): Failure {
   return new Failure(
     'unavailable',
     'The upload was interrupted for too long and its bytes were dropped. Send it again.',
-    {
-      about: 'upload',
-    },
+    { about: 'upload', retryAfterSeconds: 1 },
   );
 }
 

@@ -16,7 +16,7 @@ export function newWalSync(databaseFile: string): WalSync {
       file ??= await open(`${databaseFile}-wal`, 'r');
       await file.datasync();
     } catch (error) {
-      throw Object.assign(new Failure('unavailable', notDurable), { cause: error });
+      throw Object.assign(new Failure('unavailable', notDurable, { retryAfterSeconds: 60 }), { cause: error });
     }
   });
   return {
