@@ -103,7 +103,8 @@ test('when the last chunk is given up while it is joined, its finish hears that 
   });
   const digest = digestOf(Buffer.from('firstsecond'));
   const finished = finishUpload(stalling, actor, repository, id, { digest, body: bodyOf('second') });
-  await assert.rejects(finished, { reason: 'unavailable', detail: { about: 'upload' } });
+  const tookTooLong = { reason: 'unavailable', detail: { about: 'upload', retryAfterSeconds: 1 } };
+  await assert.rejects(finished, tookTooLong);
 });
 
 /** The same database, until it is gone. */

@@ -30,8 +30,8 @@ export type Clients = {
 
 type Options = { url: string; authorization: string; ledger: Ledger; name: string };
 
-const pushers = 8;
-const pullers = 4;
+const pushers = 5;
+const pullers = 3;
 const repositories = ['default/faults/a', 'default/faults/b', 'default/faults/c'];
 const shared = 'default/faults/shared';
 /** Whoever was refused waits a little, as clients do. */

@@ -100,7 +100,9 @@ async function tryFault(run: Run, fault: Fault): Promise<Row> {
   return row;
 }
 
-const inSeconds = (ms: number | undefined) => (ms === undefined ? 'never' : `after ${(ms / 1000).toFixed(1)} s`);
+function inSeconds(ms: number | undefined): string {
+  return ms === undefined ? 'never' : `after ${(ms / 1000).toFixed(1)} s`;
+}
 
 /** One round: push and pull, break something, mend it, wait until all is well, compare with the ledger. */
 async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, round: number): Promise<Round> {
