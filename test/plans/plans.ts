@@ -21,7 +21,7 @@ const manifests = Number(process.argv.slice(2).find((word) => /^[0-9]+$/.test(wo
 const largeTable = 10_000;
 /** A statement may look at so many rows more than it finds: what a batch looks through, and rows of other states. */
 const rowsMost = (found: number, values: number) => 500 + 10 * found + 5 * values;
-const pagesMost = (rows: number) => 300 + 15 * rows;
+const pagesMost = (rows: number, values: number) => 300 + 15 * rows + 8 * values;
 
 /** What reads more on purpose, how much of it, and whether even a large table from end to end. */
 const known: readonly { path: string; text: RegExp; rows: number; anyScan?: boolean }[] = [
@@ -123,7 +123,7 @@ function faultsOf(path: string, { text, values }: Statement, found: Explained, l
     .map((scan) => `${scan}, a large table`);
   const most = allowance?.rows ?? rowsMost(found.rowsFound, values.length);
   if (found.rowsRead > most) faults.push(`${found.rowsRead} rows read for ${found.rowsFound}`);
-  if (!allowance && found.pages > pagesMost(found.rowsRead))
+  if (!allowance && found.pages > pagesMost(found.rowsRead, values.length))
     faults.push(`${found.pages} pages for ${found.rowsRead} rows`);
   return faults;
 }

@@ -22,10 +22,10 @@ const id = (kind: string, n: string) => `'0190${kind}-0000-7000-8000-' || lpad(t
 const descriptor = (kind: string, n: string, type: string, size: number) =>
   `'{"mediaType":"application/vnd.oci.image.${type}","digest":"' || ${digest(kind, n)} || '","size":${size}}'`;
 const documentSql = `convert_to('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":'
-  || ${descriptor('c', 'n', 'config.v1+json', 1000)} || ',"layers":[' || ${descriptor('b', 'r', 'layer.v1.tar+gzip', 1_000_000)}
+  || ${descriptor('c', 'r', 'config.v1+json', 1000)} || ',"layers":[' || ${descriptor('b', 'r', 'layer.v1.tar+gzip', 1_000_000)}
   || ',' || ${descriptor('1', 'n', 'layer.v1.tar+gzip', 1_000_000)} || ']}', 'UTF8')`;
 
-/** Fills a registry with `count` images of one layer each and one that all of a repository share. */
+/** Fills a registry with `count` images of one layer each, and one and a config that all of a repository share. */
 export async function seed(
   client: pg.Client,
   { teamId, registryId, count }: { teamId: string; registryId: string; count: number },
@@ -41,21 +41,21 @@ export async function seed(
     'set session_replication_role = replica',
     `insert into repositories (id, registry_id, name, state, revision, size, created_at, updated_at, is_listed, image_count, tag_count)
       select ${id('aaaa', 'r')}, '${registryId}', 'team-' || (r % 50) || '/app-' || r, 'live', 1, r, ${now}, ${now} + r, 1, 200, 200 from ${every}`,
-    `insert into objects (key, state, size, refs, attempts) select ${key('c', 'n')}, 'stored', 1000, 1, 0 from ${images}`,
+    `insert into objects (key, state, size, refs, attempts) select ${key('c', 'r')}, 'stored', 1000, 1, 0 from ${every}`,
     `insert into objects (key, state, size, refs, attempts) select ${key('1', 'n')}, 'stored', 1000000, 1, 0 from ${images}`,
     `insert into objects (key, state, size, refs, attempts) select ${key('b', 'r')}, 'stored', 1000000, 1, 0 from ${every}`,
     `insert into blobs (registry_id, digest, object_key, size, links, lost)
-      select '${registryId}', ${digest('c', 'n')}, ${key('c', 'n')}, 1000, 1, 0 from ${images}`,
+      select '${registryId}', ${digest('c', 'r')}, ${key('c', 'r')}, 1000, 1, 0 from ${every}`,
     `insert into blobs (registry_id, digest, object_key, size, links, lost)
       select '${registryId}', ${digest('1', 'n')}, ${key('1', 'n')}, 1000000, 1, 0 from ${images}`,
     `insert into blobs (registry_id, digest, object_key, size, links, lost)
       select '${registryId}', ${digest('b', 'r')}, ${key('b', 'r')}, 1000000, 1, 0 from ${every}`,
-    ...['c', '1'].map(
-      (kind) => `insert into repository_blobs (repository_id, digest, registry_id, leased_until, leased_by)
-        select ${id('aaaa', 'r')}, ${digest(kind, 'n')}, '${registryId}', ${leased} from ${images}`,
-    ),
     `insert into repository_blobs (repository_id, digest, registry_id, leased_until, leased_by)
-      select ${id('aaaa', 'r')}, ${digest('b', 'r')}, '${registryId}', ${leased} from ${every}`,
+      select ${id('aaaa', 'r')}, ${digest('1', 'n')}, '${registryId}', ${leased} from ${images}`,
+    ...['c', 'b'].map(
+      (kind) => `insert into repository_blobs (repository_id, digest, registry_id, leased_until, leased_by)
+        select ${id('aaaa', 'r')}, ${digest(kind, 'r')}, '${registryId}', ${leased} from ${every}`,
+    ),
     // Each hundredth is a signature of the image before it.
     `insert into manifests (repository_id, digest, media_type, subject, artifact_type, is_attachment, config_media_type, os, architecture,
         pushed_at, size, image_size, leased_until, leased_by, bytes)
@@ -63,12 +63,10 @@ export async function seed(
         case when n % 100 = 0 then ${digest('a', 'n - n % 5000 + 1')} end, case when n % 100 = 0 then 'application/vnd.example' end,
         case when n % 100 = 0 then 1 else 0 end, 'application/vnd.oci.image.config.v1+json', 'linux', 'amd64', ${now} + n, 600, 2001000,
         ${leased}, ${documentSql} from ${images}`,
-    ...['c', '1'].map(
-      (kind) => `insert into manifest_references (repository_id, manifest_digest, child_digest)
-        select ${id('aaaa', 'r')}, ${digest('a', 'n')}, ${digest(kind, 'n')} from ${images}`,
+    ...[digest('1', 'n'), digest('c', 'r'), digest('b', 'r')].map(
+      (child) => `insert into manifest_references (repository_id, manifest_digest, child_digest)
+        select ${id('aaaa', 'r')}, ${digest('a', 'n')}, ${child} from ${images}`,
     ),
-    `insert into manifest_references (repository_id, manifest_digest, child_digest)
-      select ${id('aaaa', 'r')}, ${digest('a', 'n')}, ${digest('b', 'r')} from ${images}`,
     `insert into tags (repository_id, name, digest, image_pushed_at, created_at, updated_at)
       select ${id('aaaa', 'r')}, 'v' || n, ${digest('a', 'n')}, ${now} + n, ${now}, ${now} from ${images} where n % 100 <> 0`,
     ...beside(teamId, registryId, count),
