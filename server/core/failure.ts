@@ -8,6 +8,7 @@ export type Reason =
   | 'in_use'
   | 'limit'
   | 'too_large'
+  | 'too_slow'
   | 'range'
   | 'precondition'
   | 'unsupported'
@@ -35,6 +36,7 @@ export type Subject =
   | 'robot'
   | 'operation'
   | 'page'
+  | 'header'
   | 'scope';
 
 export type FailureDetail = {

@@ -46,6 +46,7 @@ const answers: Record<Reason, Answer> = {
   in_use: { status: 405, code: 'UNSUPPORTED' },
   limit: { status: 403, code: 'DENIED' },
   too_large: { status: 413, code: 'MANIFEST_INVALID' },
+  too_slow: { status: 408, code: 'SIZE_INVALID' },
   range: { status: 416, code: { upload: 'BLOB_UPLOAD_INVALID', else: 'SIZE_INVALID' } },
   precondition: { status: 412, code: 'DENIED' },
   unsupported: { status: 405, code: 'UNSUPPORTED' },
@@ -55,14 +56,20 @@ const answers: Record<Reason, Answer> = {
 
 /** They stand in the URL, so it is that which is too long (end-7b). */
 const tooManyTags: Answer = { status: 414, code: 'UNSUPPORTED' };
+const tooManyHeaders: Answer = { status: 431, code: 'UNSUPPORTED' };
+
+function answerTo({ reason, detail }: Failure): Answer {
+  if (reason === 'too_large' && detail.about === 'tag') return tooManyTags;
+  if (reason === 'too_large' && detail.about === 'header') return tooManyHeaders;
+  return answers[reason];
+}
 
 /** Errors of `/v2` and `/token`. */
 export function ociErrorWriter(platform: Platform, site: Site): ErrorWriter {
   return (failure, request, reply) => {
     reply.header('Docker-Distribution-Api-Version', 'registry/2.0');
     if (!failure) return send(reply, 500, [{ code: 'UNKNOWN', message: 'The server failed; its log says more.' }]);
-    const { status, code } =
-      failure.reason === 'too_large' && failure.detail.about === 'tag' ? tooManyTags : answers[failure.reason];
+    const { status, code } = answerTo(failure);
     const route = tryParseRoute(request.raw.url ?? '');
     const challenge = challengeFor(failure, peerOf(platform, site, request), scopesOf(route, request));
     if (challenge !== undefined) reply.header('WWW-Authenticate', challenge);

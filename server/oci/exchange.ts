@@ -7,6 +7,7 @@ import { isStorable } from '#core/page.ts';
 import type { RegistryAction } from '#core/permissions.ts';
 import type { Platform, Region } from '#core/platform.ts';
 import { openRepository, type RepositoryAccess } from '#core/registry-access.ts';
+import { refusalOf } from '#http/open-bodies.ts';
 import { addressOf, regionOf } from '#http/peer.ts';
 import { noteRequest } from '#http/request-notes.ts';
 import { authenticate, authenticateForUpload } from './authenticate.ts';
@@ -85,6 +86,8 @@ async function* readBody({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
   } finally {
     takeRest(raw);
   }
+  const refusal = refusalOf(raw);
+  if (refusal) throw refusal;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Static } from 'typebox';
 import type { Problem } from '#contract/problem.ts';
 import type { Failure, Reason } from '#core/failure.ts';
 import { type ErrorWriter, toFailure } from '#http/errors.ts';
+import { ownStatusOf } from '#http/statuses.ts';
 
 type Answer = { status: number; title: string };
 
@@ -15,6 +16,7 @@ const answers: Record<Reason, Answer> = {
   in_use: { status: 409, title: 'Still in use' },
   limit: { status: 403, title: 'A limit is reached' },
   too_large: { status: 413, title: 'Too large' },
+  too_slow: { status: 408, title: 'Too slow' },
   range: { status: 416, title: 'The range does not fit' },
   precondition: { status: 412, title: 'It has changed meanwhile' },
   unsupported: { status: 405, title: 'Not offered here' },
@@ -26,7 +28,8 @@ const bug = { status: 500, title: 'Something went wrong on the server' };
 
 /** Every refusal of this API as RFC 9457 `application/problem+json`. */
 export const writeNativeError: ErrorWriter = (failure, request, reply) => {
-  const { status, title } = failure ? answers[failure.reason] : bug;
+  const { status: usual, title } = failure ? answers[failure.reason] : bug;
+  const status = ownStatusOf(failure) ?? usual;
   const problem: Static<typeof Problem> = {
     type: `/problems/${failure?.reason ?? 'internal'}`,
     title,

@@ -1,5 +1,6 @@
 import type { Failure, Reason } from '#core/failure.ts';
 import type { ErrorWriter } from '#http/errors.ts';
+import { ownStatusOf } from '#http/statuses.ts';
 
 /** `errors`: the vendor's form for whatever is wrong with what was asked. */
 const answers: Readonly<Record<Reason, number | 'errors'>> = {
@@ -11,6 +12,7 @@ const answers: Readonly<Record<Reason, number | 'errors'>> = {
   in_use: 'errors',
   limit: 'errors',
   too_large: 413,
+  too_slow: 408,
   range: 'errors',
   precondition: 'errors',
   unsupported: 404,
@@ -20,7 +22,7 @@ const answers: Readonly<Record<Reason, number | 'errors'>> = {
 
 /** `{"errors": [sentences]}` with 400, `{"status", "error"}` with everything else. */
 export const writeNodionError: ErrorWriter = (failure, _request, reply) => {
-  const answer = failure ? answers[failure.reason] : 500;
+  const answer = ownStatusOf(failure) ?? (failure ? answers[failure.reason] : 500);
   const retryAfter = failure?.detail.retryAfterSeconds;
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   if (answer === 401) reply.header('www-authenticate', 'Bearer realm="lading"');

@@ -1,6 +1,6 @@
 import type { Failure } from '#core/failure.ts';
 import type { ErrorWriter } from '#http/errors.ts';
-import { statuses } from '#http/statuses.ts';
+import { ownStatusOf, statuses } from '#http/statuses.ts';
 
 /** The vendor's names of fields that have others here. */
 const fieldNames: Readonly<Record<string, string>> = {
@@ -20,7 +20,7 @@ export const writeNorthflankError: ErrorWriter = (failure, _request, reply) => {
   const retryAfter = failure?.detail.retryAfterSeconds;
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   if (failure?.reason === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="lading"');
-  const status = failure ? statuses[failure.reason] : 500;
+  const status = ownStatusOf(failure) ?? (failure ? statuses[failure.reason] : 500);
   const message = failure ? toMessage(failure) : 'The server failed; its log says more. Please try again later.';
   return reply
     .code(status)

@@ -3,58 +3,59 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fastify } from 'fastify';
 import { sql } from 'kysely';
 import { Compile } from 'typebox/compile';
-import { Failure, type Reason } from '#core/failure.ts';
-import { callerOf } from '#test/dialect-client.ts';
+import { buildApp } from '#server/app.ts';
+import { type CallOptions, callerOf } from '#test/dialect-client.ts';
 import { body, openPaperspace } from '#test/paperspace-client.ts';
 import { looksRefused, refusal } from '#test/paperspace-operations.ts';
 import { assertRefused } from '#test/paperspace-world.ts';
-import { writePaperspaceError } from './errors.ts';
+import { seedKey } from '#test/platform.ts';
 
 const check = Compile(refusal);
 
-const expected: Readonly<Record<Reason, readonly [number, string]>> = {
-  invalid: [400, 'BAD_REQUEST'],
-  unauthenticated: [401, 'UNAUTHORIZED'],
-  denied: [403, 'FORBIDDEN'],
-  not_found: [404, 'NOT_FOUND'],
-  conflict: [409, 'CONFLICT'],
-  in_use: [409, 'CONFLICT'],
-  limit: [403, 'FORBIDDEN'],
-  too_large: [413, 'PAYLOAD_TOO_LARGE'],
-  range: [412, 'PRECONDITION_FAILED'],
-  precondition: [412, 'PRECONDITION_FAILED'],
-  unsupported: [405, 'METHOD_NOT_SUPPORTED'],
-  throttled: [429, 'TOO_MANY_REQUESTS'],
-  unavailable: [503, 'INTERNAL_SERVER_ERROR'],
-};
-
-test('every reason has a code that the client knows, and no key that it does not', async (t) => {
-  const app = fastify();
-  t.after(() => app.close());
-  const detail = {
-    retryAfterSeconds: 7,
-    used: 1,
-    limit: 2,
-    fields: { '/provider': 'must be another', '': 'no object' },
-  };
-  app.get<{ Params: { reason: Reason } }>('/:reason', (request, reply) => {
-    const { reason } = request.params;
-    return writePaperspaceError(new Failure(reason, 'provider must be another.', detail), request, reply);
-  });
-  for (const [reason, [status, code]] of Object.entries(expected)) {
-    const answer = await app.inject(`/${reason}`);
-    assert.deepEqual([answer.statusCode, answer.json().code], [status, code], reason);
-    assert.deepEqual(check.Errors(answer.json()), [], answer.body);
-    assert.deepEqual([answer.headers['retry-after'], answer.headers['cache-control']], ['7', 'no-store']);
+test('each refusal has a code that the client knows, the status that belongs to it, and no key that it does not know', async (t) => {
+  const { a, b, platform, app, team } = await openPaperspace(t);
+  const reader = await seedKey(platform, team.teamId, { permissions: ['connections:read'] });
+  for (const [form, call] of Object.entries({ a, b })) {
+    const { json: made } = await call('POST ', { body: body(form) });
+    const cases: [string, CallOptions, number, string][] = [
+      ['POST ', { body: '{' }, 400, 'BAD_REQUEST'],
+      ['POST ', { body: body('y', { url: 'no URL' }) }, 400, 'BAD_REQUEST'],
+      ['GET ', { key: '' }, 401, 'UNAUTHORIZED'],
+      ['GET ', { key: 'lading_key_of_nobody' }, 401, 'UNAUTHORIZED'],
+      ['POST ', { key: reader.secret, body: body('y') }, 403, 'FORBIDDEN'],
+      [`DELETE /${made.id}`, { key: reader.secret }, 403, 'FORBIDDEN'],
+      ['GET /none', {}, 404, 'NOT_FOUND'],
+      ['POST ', { body: body(form.toUpperCase()) }, 409, 'CONFLICT'],
+      ['POST ', { body: body('x'.repeat(1_100_000)) }, 413, 'PAYLOAD_TOO_LARGE'],
+    ];
+    for (const method of ['PATCH', 'DELETE', 'QUERY']) {
+      cases.push(
+        [`${method} `, {}, 405, 'METHOD_NOT_SUPPORTED'],
+        [`${method} `, { body: {} }, 405, 'METHOD_NOT_SUPPORTED'],
+      );
+    }
+    for (const [asked, options, status, code] of cases) {
+      const answer = await call(asked, options);
+      const what = `${form} ${asked} ${answer.text}`;
+      assert.deepEqual([answer.status, answer.json.code, check.Errors(answer.json)], [status, code, []], what);
+      assert.equal(answer.headers['cache-control'], 'no-store', what);
+      assert.equal(answer.headers.allow, status === 405 ? 'GET, HEAD, POST' : undefined, what);
+    }
   }
-  const { message, issues } = (await app.inject('/invalid')).json();
-  assert.deepEqual(
-    [message, issues],
-    ['kind must be another.', [{ message: 'kind: must be another' }, { message: 'no object' }]],
-  );
+  const { json } = await b('POST ', { body: body('y', { kind: 'none' }) });
+  assert.match(json.message, /^kind must be one of /);
+  assert.match(json.issues[0].message, /^kind: must be one of /);
+
+  const limited = await buildApp({ ...platform, config: { ...platform.config, requestsPerHour: 1 } });
+  t.after(() => limited.close());
+  const call = callerOf(limited, team.secret, '/v1/container-registries');
+  await call('GET ');
+  const answer = await call('GET ');
+  assert.deepEqual([answer.status, answer.json.code, check.Errors(answer.json)], [429, 'TOO_MANY_REQUESTS', []]);
+  assert.match(answer.headers['retry-after'] ?? '', /^[0-9]+$/);
+  assert.equal((await callerOf(app, team.secret, '/v1/container-registries')('GET ')).status, 200);
 });
 
 test('what is wrong before any route is found is said in the same form', async (t) => {

@@ -26,6 +26,7 @@ const answers: Readonly<Record<Reason, readonly [number, Code]>> = {
   in_use: [409, 'CONFLICT'],
   limit: [403, 'FORBIDDEN'],
   too_large: [413, 'PAYLOAD_TOO_LARGE'],
+  too_slow: [400, 'BAD_REQUEST'],
   range: [412, 'PRECONDITION_FAILED'],
   precondition: [412, 'PRECONDITION_FAILED'],
   unsupported: [405, 'METHOD_NOT_SUPPORTED'],

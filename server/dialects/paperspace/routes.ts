@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Failure } from '#core/failure.ts';
 import type { Platform } from '#core/platform.ts';
 import { authenticate } from '#http/sign-in.ts';
@@ -32,12 +32,10 @@ function prepare(app: FastifyInstance, platform: Platform): FastifyInstance {
 /** On a path that is there, a wrong method is told from a wrong path. */
 function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly string[]): void {
   const others = app.supportedMethods.filter((method) => !allowed.includes(method));
-  app.route({
-    method: others,
-    url,
-    handler: (request, reply) => {
-      reply.header('allow', allowed.join(', '));
-      throw new Failure('unsupported', `${request.method} is not possible here. There are: ${allowed.join(', ')}.`);
-    },
-  });
+  const refuse = async ({ method }: FastifyRequest, reply: FastifyReply) => {
+    reply.header('allow', allowed.join(', '));
+    throw new Failure('unsupported', `${method} is not possible here. There are: ${allowed.join(', ')}.`);
+  };
+  // As a hook it comes before the body, which must not be refused for what it is where it is not wanted at all.
+  app.route({ method: others, url, onRequest: refuse, handler: refuse });
 }

@@ -1,6 +1,6 @@
 import type { Failure } from '#core/failure.ts';
 import type { ErrorWriter } from '#http/errors.ts';
-import { statuses } from '#http/statuses.ts';
+import { ownStatusOf, statuses } from '#http/statuses.ts';
 
 /** The vendor's own sentences; of the others it publishes none. */
 const missing: Readonly<Record<string, string>> = {
@@ -17,7 +17,7 @@ export const writeSelectelError: ErrorWriter = (failure, _request, reply) => {
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   if (failure?.reason === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="lading"');
   return reply
-    .code(failure ? statuses[failure.reason] : 500)
+    .code(ownStatusOf(failure) ?? (failure ? statuses[failure.reason] : 500))
     .header('cache-control', 'no-store')
     .type('application/json')
     .send(JSON.stringify(failure ? { error: toText(failure) } : { message: serverFault }));
