@@ -15,7 +15,7 @@ import { openSingle, type Target } from './target.ts';
 // Kills the server with SIGKILL at random moments while clients push, starts it again, and compares all that was ever
 // acknowledged with what is there. With --collect images are deleted and garbage is collected meanwhile, and the kill comes
 // while a collection runs. With --replicas 3 it is replicas on Postgres and S3 behind a load balancer, of which one or more
-// are killed, and clients go on.
+// are killed, and clients go on. SIGTERM ends it early, after the round that runs.
 
 const CLIENTS = 10;
 const REPOSITORIES = ['default/crash/a', 'default/crash/b', 'default/crash/c'];
@@ -51,7 +51,9 @@ const run: Run = {
 };
 const startedAt = Date.now();
 let broken = 0;
-for (run.round = 1; run.round <= kills; run.round += 1) {
+const ending = new AbortController();
+process.once('SIGTERM', () => ending.abort());
+for (run.round = 1; run.round <= kills && !ending.signal.aborted; run.round += 1) {
   const before = run.faults.length;
   await killOnce(run);
   if (run.faults.length > before) broken += 1;
@@ -176,7 +178,8 @@ function report(faults: string[]): void {
   const count = (values: Iterable<boolean>) => [...values].filter(Boolean).length;
   const seconds = Math.round((Date.now() - startedAt) / 1000);
   console.log(run.target.describe());
-  console.log(`kills: ${kills}, clients: ${CLIENTS}, seconds: ${seconds}`);
+  const done = run.round - 1;
+  console.log(`kills: ${done}, clients: ${CLIENTS}, seconds: ${seconds}`);
   console.log(`whole images acknowledged: ${ledger.pushes}`);
   console.log(`requests acknowledged: ${ledger.acknowledgements}`);
   console.log(`blobs: ${count(ledger.blobs.values())} acknowledged, ${ledger.blobs.size} begun`);
@@ -185,7 +188,7 @@ function report(faults: string[]): void {
   if (replicas > 1) console.log(`answers 503: ${ledger.busy}, asked twice by the load balancer: ${ledger.repeated}`);
   if (values.collect) console.log(`kills while a collection ran: ${run.killedCollections}`);
   console.log(`lost: ${lost}, other faults: ${faults.length - lost}`);
-  console.log(`${kills - broken} passed, ${broken + (atTheEnd.length > 0 ? 1 : 0)} failed`);
+  console.log(`${done - broken} passed, ${broken + (atTheEnd.length > 0 ? 1 : 0)} failed`);
 }
 
 function readerOf({ url, key }: Target): Reader {

@@ -30,7 +30,7 @@ export function pause(ms: number): Promise<void> {
 
 /** Starts a server and waits until it serves. A server that ends before that is an error with its output. */
 export async function startChild(command: string, args: string[], options: ChildOptions): Promise<Child> {
-  const { isReady, startTimeoutMs = 60_000, ...spawnOptions } = options;
+  const { isReady, startTimeoutMs = 180_000, ...spawnOptions } = options;
   const process = spawn(command, args, { ...spawnOptions, stdio: ['ignore', 'pipe', 'pipe'] });
   const child = watch(process, command);
   const deadline = Date.now() + startTimeoutMs;
