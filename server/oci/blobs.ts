@@ -39,14 +39,13 @@ function describeBlob(reply: Exchange['reply'], { digest }: Blob) {
 }
 
 /** To the store itself, with a URL that is good for minutes. Ranges are asked for again there. */
-function sendElsewhere(reply: Exchange['reply'], { digest }: Blob, url: string) {
-  const headers = {
+export function describeElsewhere({ digest }: Blob, url: string) {
+  return {
     Location: url,
     'Docker-Content-Digest': digest,
     'Cache-Control': 'no-store',
     'Content-Length': '0',
   };
-  return reply.code(307).headers(headers).send();
 }
 
 async function sendContent(exchange: Exchange, blob: ReadableBlob) {
@@ -60,7 +59,10 @@ async function sendContent(exchange: Exchange, blob: ReadableBlob) {
       about: 'blob',
     });
   }
-  if (platform.blobs.redirect) return sendElsewhere(reply, blob, await platform.blobs.redirect(blob.objectKey));
+  if (platform.blobs.redirect) {
+    const url = await platform.blobs.redirect(blob.objectKey);
+    return reply.code(307).headers(describeElsewhere(blob, url)).send();
+  }
   const open = async (range: ByteRange): Promise<SteadyReading> => {
     const reopen = (rest: ByteRange) => openBlob(platform, blob, rest);
     return { opened: await reopen(range), range, reopen };

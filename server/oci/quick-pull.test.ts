@@ -6,7 +6,7 @@ import { revokeToken } from '#core/token-changes.ts';
 import { createToken } from '#core/tokens.ts';
 import type { RequestEnd } from '#http/request-end.ts';
 import { type Answer, type AskOptions, basic, pushImage, signInFor } from '#test/oci-client.ts';
-import { listen, openRegistry } from '#test/registry-client.ts';
+import { listen, openRegistry, sha256 } from '#test/registry-client.ts';
 import { bindQuickPulls } from './quick-pull.ts';
 
 /** The ordinary way here only says that it was taken. */
@@ -84,6 +84,39 @@ test('the whole server answers alike whichever way a request takes', async (t) =
     const { method, url, options } = requestOf(one, digest, token, registry.team.secret);
     const [quick, ordinary] = [await askPort(whole, method, url, options), await registry.ask(method, url, options)];
     assert.deepEqual(comparable(quick), comparable(ordinary), one.name);
+  }
+});
+
+const blobs = '/v2/acme/app/blobs';
+
+const askedOfBlobs: Asked[] = [
+  { name: 'GET', isQuick: true },
+  { name: 'a query', url: `${blobs}/DIGEST?ns=docker.io`, isQuick: true },
+  { name: 'HEAD', method: 'HEAD' },
+  { name: 'a range', headers: { range: 'bytes=0-1' } },
+  { name: 'a range of nothing', headers: { range: 'bytes=99-' } },
+  { name: 'what the client has', headers: { 'if-none-match': '*' } },
+  { name: 'an unknown digest', url: `${blobs}/${sha256('unknown')}` },
+  { name: 'a malformed digest', url: `${blobs}/sha256:short` },
+  { name: 'a repository beyond the token', url: '/v2/acme/other/blobs/DIGEST' },
+  { name: 'nobody', headers: { authorization: '' } },
+  { name: 'an upload', url: `${blobs}/uploads/` },
+];
+
+test('a blob that the store gives itself takes the short way, and its URL is given to those alone who may read it', async (t) => {
+  const { registry, whole, quick, token } = await openBoth(t);
+  const digest = sha256('a layer');
+  await registry.owner('POST', `${blobs}/uploads/?digest=${digest}`, { body: 'a layer' });
+  const ask = ({ method = 'GET', url = `${blobs}/DIGEST`, headers }: Asked) =>
+    [method, url.replace('DIGEST', digest), { headers: { authorization: token, ...headers } }] as const;
+  assert.equal((await askPort(quick, ...ask({ name: 'GET' }))).status, 299, 'no store of ours gives it');
+  registry.platform.blobs.redirect = async (key) => `https://store.example.com/${key}`;
+  for (const one of askedOfBlobs) {
+    const { status, headers } = await askPort(quick, ...ask(one));
+    assert.equal(status, one.isQuick ? 307 : 299, one.name);
+    if (one.isQuick) assert.match(headers.location ?? '', /^https:\/\/store\.example\.com\/[0-9a-f/]+$/);
+    const [here, ordinary] = [await askPort(whole, ...ask(one)), await registry.ask(...ask(one))];
+    assert.deepEqual(comparable(here), comparable(ordinary), one.name);
   }
 });
 

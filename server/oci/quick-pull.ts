@@ -1,18 +1,20 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { getBlob } from '#core/blobs.ts';
 import { getManifest } from '#core/manifests.ts';
 import type { Platform } from '#core/platform.ts';
 import { addressOf, regionOf } from '#http/peer.ts';
 import { type RequestEnds, tell } from '#http/request-end.ts';
 import type { RequestNotes } from '#http/request-notes.ts';
 import { recognise } from './authenticate.ts';
+import { describeElsewhere } from './blobs.ts';
 import { describeActor } from './exchange.ts';
 import { describeManifest } from './manifests.ts';
 import { parseRoute } from './routes.ts';
 
-// The short way for what a registry is asked most: GET and HEAD of a manifest with a good access token, where the
-// framework takes as long as all the rest. Only the plain 200 is given here, the same as on the ordinary way. Whatever
-// else a request turns out to be (no token, a refusal, a condition, a fault), nothing has been said or counted yet when it
+// The short way for what a registry is asked most: GET and HEAD of a manifest with a good access token, and GET of a blob that the
+// store gives itself, where the framework takes as long as all the rest. Only the plain 200 or 307 is given here, the same as on the
+// ordinary way. Whatever else a request turns out to be (no token, a refusal, a condition, a fault), nothing has been said or counted yet when it
 // goes the ordinary way from its start.
 
 /** Puts the short way in front of what the server did so far. */
@@ -22,7 +24,7 @@ export function bindQuickPulls(server: Server, platform: Platform, ends: Request
   server.removeAllListeners('request');
   server.on('request', (request, response) => {
     // A server that is being drained says so on the ordinary way.
-    if (!server.listening || !isPlain(request)) return ordinary(request, response);
+    if (!server.listening || !isPlain(request, platform)) return ordinary(request, response);
     const startedAt = performance.now();
     answer(platform, request, response).then(
       (notes) => whenClosed(response, () => tell(ends, endOf(request, response, notes, startedAt))),
@@ -31,11 +33,13 @@ export function bindQuickPulls(server: Server, platform: Platform, ends: Request
   });
 }
 
-function isPlain({ method, url = '', headers }: IncomingMessage): boolean {
+function isPlain({ method, url = '', headers }: IncomingMessage, { blobs }: Platform): boolean {
+  const isManifest = (method === 'GET' || method === 'HEAD') && url.includes('/manifests/');
+  const isElsewhere = method === 'GET' && blobs.redirect !== undefined && url.includes('/blobs/');
   return (
-    (method === 'GET' || method === 'HEAD') &&
+    (isManifest || isElsewhere) &&
     url.startsWith('/v2/') &&
-    url.includes('/manifests/') &&
+    headers.range === undefined &&
     headers['if-none-match'] === undefined &&
     headers['content-length'] === undefined &&
     headers['transfer-encoding'] === undefined &&
@@ -49,22 +53,28 @@ function isPlain({ method, url = '', headers }: IncomingMessage): boolean {
 async function answer(platform: Platform, request: IncomingMessage, response: ServerResponse): Promise<RequestNotes> {
   const { method, url = '', headers, socket } = request;
   const route = parseRoute(url);
-  if (route?.kind !== 'manifest') throw notPlain;
+  if (route?.kind !== 'manifest' && route?.kind !== 'blob') throw notPlain;
   const region = regionOf(platform, { host: headers.host });
   const address = addressOf({ ip: socket.remoteAddress });
   const actor = await recognise(platform, { headers, address, region });
   if (!actor) throw notPlain;
   const { name, reference } = route;
-  const withBytes = method === 'GET';
-  const manifest = await getManifest(platform, actor, { region, name, reference, withBytes });
-  response.writeHead(200, {
-    'Docker-Distribution-Api-Version': 'registry/2.0',
-    ...describeManifest(manifest, reference),
-    'Content-Length': manifest.size,
-  });
-  response.end(withBytes ? manifest.bytes : undefined);
+  if (route.kind === 'blob') {
+    const blob = await getBlob(platform, actor, { region, name, reference }, { promise: false });
+    const url = await platform.blobs.redirect?.(blob.objectKey);
+    if (method !== 'GET' || url === undefined) throw notPlain;
+    response.writeHead(307, { ...version, ...describeElsewhere(blob, url) }).end();
+  } else {
+    const withBytes = method === 'GET';
+    const manifest = await getManifest(platform, actor, { region, name, reference, withBytes });
+    const description = { ...describeManifest(manifest, reference), 'Content-Length': manifest.size };
+    response.writeHead(200, { ...version, ...description });
+    response.end(withBytes ? manifest.bytes : undefined);
+  }
   return { actor: describeActor(actor), repository: name };
 }
+
+const version = { 'Docker-Distribution-Api-Version': 'registry/2.0' };
 
 /** The client may have gone before the answer was ready. */
 function whenClosed(response: ServerResponse, done: () => void): void {
