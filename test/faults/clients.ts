@@ -28,9 +28,8 @@ export type Clients = {
   stop: () => Promise<void>;
 };
 
-type Options = { url: string; authorization: string; ledger: Ledger; name: string };
+type Options = { url: string; authorization: string; ledger: Ledger; name: string; pushers: number };
 
-const pushers = 5;
 const pullers = 3;
 const repositories = ['default/faults/a', 'default/faults/b', 'default/faults/c'];
 const shared = 'default/faults/shared';
@@ -40,7 +39,7 @@ const largeEveryMs = 1_500;
 const stopMs = 150_000;
 
 /** Pushes and pulls without a pause until it is stopped. */
-export function startClients({ url, authorization, ledger, name }: Options): Clients {
+export function startClients({ url, authorization, ledger, name, pushers }: Options): Clients {
   const tally = newTally();
   const [stopping, cutting] = [new AbortController(), new AbortController()];
   const client: Client = { url, authorization, ledger, signal: cutting.signal };

@@ -19,13 +19,14 @@ import { openWorld, type World } from './world.ts';
 
 const warmMs = 1_500;
 const calmMs = 2_000;
-const recheckedEachRound = 60;
+const recheckedEachRound = 16;
 
 const { values } = parseArgs({
   options: {
     fault: { type: 'string' },
     rounds: { type: 'string', default: '1' },
     seconds: { type: 'string', default: 'Infinity' },
+    clients: { type: 'string', default: '5' },
     logs: { type: 'boolean' },
   },
 });
@@ -107,7 +108,8 @@ function inSeconds(ms: number | undefined): string {
 /** One round: push and pull, break something, mend it, wait until all is well, compare with the ledger. */
 async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, round: number): Promise<Round> {
   const before = ledger.acknowledgements;
-  const clients = startClients({ url: world.url, authorization, ledger, name: `${fault.name}-${round}` });
+  const name = `${fault.name}-${round}`;
+  const clients = startClients({ url: world.url, authorization, ledger, name, pushers: Number(values.clients) });
   await pause(warmMs);
   const readiness = watchReadiness(world.replicas);
   const mend = await fault.begin(world);
