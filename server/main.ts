@@ -86,6 +86,17 @@ goes and asks; the server must be stopped`,
         json: flags.has('json'),
       }),
   },
+  'new-key': {
+    does: "make another owner's API key for a team that has lost all of its own",
+    about: `Prints a new API key with every permission on the team, which does not end, and records that in the audit log. It works
+beside servers and without one, for whoever may read the data directory or the database: the way back in when a team's
+keys are lost or have ended while other teams still have theirs.`,
+    values: { team: { form: '<slug>', does: "the team's slug or id" } },
+    flags: {},
+    exits: { 0: 'made; the key is the one line of the output', 2: 'could not be made' },
+    run: async (flags) =>
+      (await import('#server/commands/new-key.ts')).newKey(process.env, { team: flags.get('team') ?? '' }),
+  },
   'copy-store': {
     does: 'copy everything into another database and store, while servers go on',
     about: `For moving house: SQLite and disk to Postgres and S3, back, or any mix. Run it while the servers work, as often

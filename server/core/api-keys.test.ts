@@ -199,3 +199,25 @@ test('the last key that can make keys is not revoked, however many are at it', a
   const done = await Promise.allSettled(makers.map(revoke));
   assert.equal(done.filter(({ status }) => status === 'fulfilled').length, makers.length - 1);
 });
+
+test('a key that ends soon is no replacement for the last one that does not, and the refusal says when it ends', async (t) => {
+  // Without this a team is locked out on the day the other one ends, and nobody has been told.
+  const platform = await openTestPlatform(t);
+  const { owner } = await seedTeam(platform, 'acme');
+  const day = 24 * 3600 * 1000;
+  const make = async (name: string, days: number | null) => {
+    const expiry = days === null ? null : { lifetimeMs: days * day };
+    return (await createApiKey(platform, owner, { name, permissions: ['keys:write'], expiry })).key;
+  };
+  const revoke = (key: string) => revokeApiKey(platform, owner, { key });
+  const short = await make('short', 29);
+  const end = new Date(short.expiresAt ?? 0).toISOString().replaceAll('.', '\\.');
+  await assert.rejects(revoke(owner.id), { reason: 'conflict', message: new RegExp(`at ${end}; .* does not end`) });
+  const shorter = await make('shorter', 7);
+  await revoke(shorter.id);
+  const month = await make('month', 30);
+  await revoke(owner.id);
+  // Of two that end, the one that ends first can go.
+  await revoke(short.id);
+  await assert.rejects(revoke(month.id), { reason: 'conflict', message: /^This is the last API key/ });
+});

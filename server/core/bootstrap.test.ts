@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openTestPlatform, seedKey } from '#test/platform.ts';
+import { openTestPlatform, seedKey, seedTeam } from '#test/platform.ts';
 import { findActorBySecret } from './actors.ts';
 import { listAuditEvents } from './audit-events.ts';
-import { bootstrap } from './bootstrap.ts';
+import { bootstrap, makeOwnerKey } from './bootstrap.ts';
 import { createProject } from './projects.ts';
 import { ensureRegions } from './regions.ts';
 
@@ -102,4 +102,21 @@ test('a region added later gets the managed registries of the projects that are 
     .execute();
   assert.ok(rows.every(({ is_managed }) => is_managed === 1));
   assert.deepEqual(rows.map(({ name }) => name).sort(), [...names, 'default'].sort());
+});
+
+test('a team that has lost its keys gets an owner again, of that team alone', async (t) => {
+  const platform = await openTestPlatform(t);
+  const first = await bootstrap(platform);
+  const { teamId } = await seedTeam(platform, 'acme');
+  const secret = await makeOwnerKey(platform, { team: 'acme' });
+  const owner = await findActorBySecret(platform, secret);
+  assert.equal(owner?.teamId, teamId);
+  assert.ok(owner.permissions.has('keys:write') && !owner.permissions.has('teams:write'));
+  const { items } = await listAuditEvents(platform, owner, { limit: 1 });
+  assert.deepEqual([items[0]?.action, items[0]?.actor.kind], ['key.create', 'system']);
+  const installation = await findActorBySecret(platform, await makeOwnerKey(platform, { team: 'default' }));
+  const before = await findActorBySecret(platform, first?.secret ?? '');
+  assert.deepEqual([installation?.teamId, installation?.permissions], [before?.teamId, before?.permissions]);
+  const refused = { reason: 'not_found', message: 'There is no team "acmee". The first teams are: default, acme.' };
+  await assert.rejects(makeOwnerKey(platform, { team: 'acmee' }), refused);
 });

@@ -56,18 +56,43 @@ async function makeAnotherOwner(platform: Platform, givenKey: string | undefined
   if (await hasKeyMaker(platform)) return undefined;
   requireLongEnough(givenKey);
   const secret = givenKey ?? newSecret('key');
-  const key = await insertApiKey(platform, {
-    teamId: team.id,
-    name: 'owner',
-    permissions: ownerPermissions,
-    projectIds: null,
-    secret,
-    expiry: null,
-  });
-  const target = { kind: 'key', id: key.id, name: key.name };
-  const detail = { permissions: ownerPermissions, projectIds: null, reason: 'no API key could make keys' };
-  await recordAudit(platform, systemActor(team.id), { action: 'key.create', target, detail });
+  const reason = 'no API key could make keys';
+  await insertOwnerKey(platform, { teamId: team.id, permissions: ownerPermissions, secret, reason });
   return { secret, registryName: await findRegistryName(platform, team.id), isNewTeam: false };
+}
+
+const slugsShown = 20;
+
+/** Another owner's key of this team, for who has lost all of them. Throws `not_found`. */
+export async function makeOwnerKey(platform: Platform, { team: ref }: { team: string }): Promise<string> {
+  return transact(platform, async (platform) => {
+    const teams = platform.db.selectFrom('teams').select(['id', 'slug']).orderBy('id');
+    const team = await teams.where((eb) => eb.or([eb('slug', '=', ref), eb('id', '=', ref)])).executeTakeFirst();
+    const oldest = await teams.limit(slugsShown).execute();
+    if (!team) throw teamUnknown(ref, oldest);
+    const secret = newSecret('key');
+    // Who may make teams is the installation's owner, as on the first start, and not whoever has a team in it.
+    const permissions = team.id === oldest[0]?.id ? ownerPermissions : ['*'];
+    await insertOwnerKey(platform, { teamId: team.id, permissions, secret, reason: 'lading new-key' });
+    return secret;
+  });
+}
+
+function teamUnknown(ref: string, teams: readonly { slug: string }[]): Failure {
+  const slugs = teams.map(({ slug }) => slug).join(', ');
+  const known = slugs === '' ? 'There is none yet: the first start makes one.' : `The first teams are: ${slugs}.`;
+  return new Failure('not_found', `There is no team ${JSON.stringify(ref.slice(0, 80))}. ${known}`, { about: 'team' });
+}
+
+async function insertOwnerKey(
+  platform: Platform,
+  { teamId, permissions, secret, reason }: { teamId: string; permissions: string[]; secret: string; reason: string },
+): Promise<void> {
+  const owner = { teamId, name: 'owner', permissions, projectIds: null, secret, expiry: null };
+  const key = await insertApiKey(platform, owner);
+  const target = { kind: 'key', id: key.id, name: key.name };
+  const detail = { permissions, projectIds: null, reason };
+  await recordAudit(platform, systemActor(teamId), { action: 'key.create', target, detail });
 }
 
 async function findRegistryName({ db, config }: Platform, teamId: string): Promise<string | undefined> {

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { findActorBySecret } from '#core/actors.ts';
+import { ensureRegions } from '#core/regions.ts';
+import { openDatabase } from '#database/open-database.ts';
+import { makeTestDatabase } from '#test/database.ts';
+import { openTestPlatform, seedTeam } from '#test/platform.ts';
+import { newKey } from './new-key.ts';
+
+test('the key of new-key is the one line of its output, and signs in', async (t) => {
+  const { dataDir, url } = await makeTestDatabase(t);
+  const database = await openDatabase({ dataDir, url });
+  t.after(() => database.close());
+  mkdirSync(join(dataDir, 'objects'));
+  const own = await openTestPlatform(t);
+  const regions = await ensureRegions(database.db, [{ slug: 'local', name: 'Local', host: 'localhost:8080' }]);
+  const platform = { ...own, db: database.db, scans: database.scans, config: { ...own.config, regions } };
+  const { teamId } = await seedTeam(platform, 'acme');
+  const environment = { LADING_DATA_DIR: dataDir, ...(url && { LADING_DATABASE_URL: url }) };
+  const printed: string[] = [];
+  const explained: string[] = [];
+  const output = { print: (text: string) => printed.push(text), explain: (text: string) => explained.push(text) };
+  assert.equal(await newKey(environment, { team: 'acme' }, output), 0);
+  assert.equal(printed.length, 1);
+  assert.equal((await findActorBySecret(platform, printed[0] ?? ''))?.teamId, teamId);
+  assert.ok(explained.every((text) => !text.includes(printed[0] ?? '')));
+  await assert.rejects(newKey(environment, { team: 'nobody' }, output), { reason: 'not_found' });
+});
