@@ -1,7 +1,7 @@
 import { changeNamespace, parseNamespace } from './connection-namespace.ts';
 import type { Row } from './connection-rows.ts';
 import { bringsSecret, type ParsedSecret, parseSecret, type SecretInput } from './connection-secrets.ts';
-import { type ConnectionPlace, parsePlace, readPlace, refuseConnection } from './connection-url.ts';
+import { type ConnectionPlace, parsePlace, pathOf, readPlace, refuseConnection } from './connection-url.ts';
 import { Failure } from './failure.ts';
 import { isUuid } from './names.ts';
 import type { Platform } from './platform.ts';
@@ -207,7 +207,8 @@ function parseAwsRegion(text: string | null | undefined): string | null {
 function parseTokenHost(text: string | null | undefined): string | null {
   if (!text) return null;
   const { host, scheme } = readPlace(text, 'tokenHost');
-  return scheme === 'https' ? host : refuseConnection('tokenHost', 'must be a host that speaks https');
+  if (scheme === 'https' && pathOf(text) === '') return host;
+  return refuseConnection('tokenHost', 'must be a host that speaks https, without a path');
 }
 
 function defaultUrlOf(provider: Provider, secret: ConnectionSecret | null): string {

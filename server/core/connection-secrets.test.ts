@@ -59,6 +59,9 @@ const refused: readonly Case[] = [
   ['ecr', { username: 'planted', password: aws.password }, '/username', /access key/],
   ['ecr', { username: aws.username, password: 'planted' }, '/password', /secret access key/],
   ['ecr', { auths: { 'ghcr.io': aws } }, '/auths'],
+  // Kept without its path, it would be shown to all of the host.
+  ['oci', { auths: { 'quay.io/planted': aws } }, '/auths', /without a path/],
+  ['oci', { auths: { 'https://quay.io/v2/planted/': aws } }, '/auths', /without a path/],
 ];
 
 test('what a provider does not take is refused, with the field and what it wants, and never repeated', () => {

@@ -1,6 +1,6 @@
 // What people give to open a registry, checked against what its provider takes. Values are never repeated in a refusal.
 
-import { readPlace, refuseConnection } from './connection-url.ts';
+import { pathOf, readPlace, refuseConnection } from './connection-url.ts';
 import { isObject } from './json-text.ts';
 import { type Provider, providerRules } from './providers.ts';
 import type { ConnectionSecret, HostCredentials } from './upstream.ts';
@@ -141,6 +141,13 @@ function parseKey(provider: Provider, key: string): string {
   const { host: rule, title } = providerRules[provider];
   if (rule && !rule.pattern.test(host)) refuseConnection('auths', `must name ${rule.says} for ${title}`);
   if (scheme === 'http') refuseConnection('auths', 'must not name http:// URLs');
+  // Such a login is for a part of the host; kept without its path it would be shown to all of it.
+  if (pathOf(key) !== '') {
+    refuseConnection(
+      'auths',
+      'must name hosts without a path: for a part of a host make a connection with its namespace',
+    );
+  }
   return host;
 }
 

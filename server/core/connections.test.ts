@@ -93,6 +93,7 @@ test('what cannot be a connection is refused with the field at fault, made or ch
     [{ awsRegion: 'evil.example/' }, '/awsRegion'],
     [{ tokenHost: 'http://tokens.example.com' }, '/tokenHost'],
     [{ tokenHost: 'a b' }, '/tokenHost'],
+    [{ tokenHost: 'https://tokens.example.com/auth' }, '/tokenHost'],
     [{ username: 'ci', password: '' }, '/password'],
     [{ username: '', password: 'x' }, '/username'],
     [{ ...noLogin, keyFile }, '/keyFile'],
