@@ -35,7 +35,7 @@ const repositories = ['default/faults/a', 'default/faults/b', 'default/faults/c'
 const shared = 'default/faults/shared';
 /** Whoever was refused waits a little, as clients do. */
 const afterTroubleMs = 100;
-const largeEveryMs = 1_500;
+const largeEveryMs = 4_000;
 const stopMs = 150_000;
 
 /** Pushes and pulls without a pause until it is stopped. */
@@ -76,7 +76,7 @@ async function keepPushing(client: Client, tally: Tally, isOver: () => boolean, 
 async function keepPushingLarge(client: Client, tally: Tally, isOver: () => boolean): Promise<void> {
   const ways = Object.values(uploads);
   for (let push = 0; !isOver(); push++) {
-    const bytes = randomBytes(randomInt(9, 25) * 1024 * 1024);
+    const bytes = randomBytes(randomInt(9, 18) * 1024 * 1024);
     const digest = digestOf(bytes);
     const arrived = expectBlob(client.ledger, shared, digest);
     await attempt(tally, async () => {
@@ -104,7 +104,7 @@ async function keepPulling(client: Client, tally: Tally, isOver: () => boolean):
     const ids = [...client.ledger.blobs];
     const picked = ids[randomInt(Math.max(1, ids.length))];
     if (picked) await pull(client, tally, picked);
-    await pause(20);
+    await pause(50);
   }
 }
 

@@ -4,7 +4,7 @@ import { pause } from '../servers/child.ts';
 import type { Replica } from '../servers/replicas.ts';
 
 const rowWanted = 3;
-const attemptMs = 5_000;
+const attemptMs = 20_000;
 const pauseMs = 100;
 const longestMs = 120_000;
 
