@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { newGathering, pieceBytes } from './s3-gather.ts';
+import { newGathering, pieceBytes, sharedBytes } from './s3-gather.ts';
 
 const MiB = 1024 * 1024;
 
 test('clients that are slow to fill a piece do not keep others waiting for memory', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const slow = Array.from({ length: 24 }, () => newGathering(pieceBytes));
+  const slow = Array.from({ length: sharedBytes / pieceBytes }, () => newGathering(pieceBytes));
   for (const each of slow) await each.add(Buffer.alloc(MiB, 1));
   const fast = newGathering(pieceBytes);
   let isAdded = false;
   const added = fast.add(Buffer.alloc(MiB, 2)).then(() => {
     isAdded = true;
   });
-  t.mock.timers.tick(4_999);
+  t.mock.timers.tick(19_999);
   await Promise.resolve();
   assert.equal(isAdded, false, 'all that pieces share is taken');
   t.mock.timers.tick(1);

@@ -12,9 +12,9 @@ const smallBytes = 256 * 1024;
 /** What nearly all pieces have. Larger ones are not kept. */
 export const pieceBytes = 8 * 1024 * 1024;
 /** Of all pieces together, being gathered or on their way. */
-const sharedBytes = 24 * pieceBytes;
+export const sharedBytes = 16 * pieceBytes;
 /** Whose piece is not full by then has a slow client, who must not keep the others out: it does not count any more. */
-const slowMs = 5_000;
+const slowMs = 20_000;
 const spareMax = 16;
 /** Left to the collector, one fast upload would fill gigabytes before it ran. */
 const spare: Buffer[] = [];

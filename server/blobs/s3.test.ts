@@ -116,7 +116,7 @@ testOnS3(() => {
     const keys = Array.from({ length: 40 }, newObjectKey);
     await Promise.all(keys.map(async (key) => assert.equal(await store.write(key, bytes()), 17 * MiB)));
     t.diagnostic(`${Math.round(before / MiB)} MiB before, ${Math.round(peak / MiB)} MiB at most`);
-    // 192 MiB that all share, a quarter of one for each that waits, and what the collector has not come to.
+    // 128 MiB that all share, a quarter of one for each that waits, and what the collector has not come to.
     assert.ok(peak - before < 300 * MiB, `${before} grew to ${peak}`);
     await Promise.all(keys.map((key) => store.remove(key, { isWhole: true })));
   });
