@@ -83,9 +83,29 @@ test('the source itself is no target, by whatever name', async (t) => {
 test('objects without a database are not written over', async (t) => {
   const source = await start(t);
   const place = await makePlace(t, 'embedded');
-  mkdirSync(join(place.dataDir ?? '', 'objects', 'aa'), { recursive: true });
+  const folder = join(place.dataDir ?? '', 'objects', 'aa');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'aabb'), "somebody's");
   await assert.rejects(copy(source.place, place), refused('in_use', /holds objects without a database/));
 });
+
+test('a copy that was killed before it had begun is no obstacle', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t);
+  const opened = await openSource(source.place);
+  const target = await openTarget(place, opened);
+  // As a killed one leaves it.
+  await target.blobs.write('copy-probe', once(Buffer.from('of another run')));
+  await target.close();
+  await opened.close();
+  assert.equal((await copy(source.place, place)).isComplete, true);
+  const { platform } = await serveOn(t, place, source.team);
+  assert.deepEqual(await findBroken(platform), []);
+});
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
 
 test('two copies at once do not get into one place', async (t) => {
   const source = await start(t);

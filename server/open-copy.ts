@@ -1,9 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { openDiskStore } from '#blobs/disk.ts';
 import { Failure } from '#core/failure.ts';
-import { newObjectKey } from '#core/ids.ts';
 import { findInstallation, type InstallationState, identify } from '#core/installations.ts';
 import type { BlobStore } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
@@ -244,27 +244,34 @@ function describe(row: InstallationState | undefined): string {
 function requireNoObjects({ dataDir, storage }: Place): void {
   if (storage || dataDir === undefined) return;
   const path = join(dataDir, 'objects');
-  if (!existsSync(path) || readdirSync(path).length === 0) return;
+  const folders = existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [];
+  // Folders stay behind when what was in them is gone.
+  if (!folders.some((folder) => folder.isDirectory() && readdirSync(join(path, folder.name)).length > 0)) return;
   throw new Failure(
     'in_use',
     `The target is not empty: ${path} holds objects without a database. Name an empty place.`,
   );
 }
 
+/** Always the same name: what a killed process leaves of it, the next copy takes away. */
+const probeKey = 'copy-probe';
+
 /** Two names may lead to one store, and what a copy clears away there would be the source's own. */
 async function requireOtherStore(target: BlobStore, source: BlobStore): Promise<void> {
-  const key = newObjectKey();
-  await target.write(key, probe());
+  const nonce = randomBytes(16);
+  await target.remove(probeKey);
   try {
-    if ((await source.size(key)) === undefined) return;
+    await target.write(probeKey, once(nonce));
+    const found = await source.read(probeKey);
+    if (!found || !Buffer.concat(await found.toArray()).equals(nonce)) return;
   } finally {
-    await target.remove(key);
+    await target.remove(probeKey);
   }
   throw new Failure('in_use', 'The objects of the target would lie where those of the source are. Name another place.');
 }
 
-async function* probe(): AsyncGenerator<Uint8Array> {
-  yield Buffer.from('lading copy');
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 const marginBytes = 64 * 1024 * 1024;

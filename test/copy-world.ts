@@ -94,6 +94,7 @@ export async function copy(from: Place, to: Place, changes: CopyChanges = {}): P
         log: silentLog,
         report: onReport,
         signal,
+        pausesMs: [0, 0],
       });
     } finally {
       await target.close();

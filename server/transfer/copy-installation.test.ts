@@ -280,3 +280,63 @@ test('large manifests, odd names and other digests are copied as they are', asyn
   );
   assert.ok(here?.bytes.equals(there?.bytes ?? Buffer.alloc(0)));
 });
+
+// What is in doubt is not lost: a store that is away for a while must not cost anybody a blob.
+test('what the source or the target refuses is tried again, and in the end the copy is not called complete', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t);
+  const refusals = new Map<string, number>();
+  let never = '';
+  const copied = await copy(source.place, place, {
+    target: (target) => ({
+      ...target,
+      blobs: {
+        ...target.blobs,
+        write: async (key, bytes) => {
+          never ||= key;
+          const times = refusals.get(key) ?? 0;
+          refusals.set(key, times + 1);
+          if (key === never || times === 0) throw new Error('503 SlowDown');
+          return target.blobs.write(key, bytes);
+        },
+      },
+    }),
+  });
+  assert.equal(copied.isComplete, false);
+  assert.deepEqual(copied.lost, []);
+  assert.deepEqual(
+    copied.inDoubt.map(({ key, why }) => [key, why]),
+    [[never, '503 SlowDown']],
+  );
+  await assert.rejects(serveOn(t, place, source.team), refused('unavailable', /unfinished copy/));
+  const again = await copy(source.place, place);
+  assert.deepEqual([again.objects.copied, again.objects.kept], [1, copied.objects.copied]);
+  await assertSound(await serveOn(t, place, source.team));
+});
+
+test('a full target ends the copy at once', async (t) => {
+  const source = await start(t);
+  let writes = 0;
+  const full = Object.assign(new Error('The disk that holds the images is full.'), { code: 'ENOSPC' });
+  const broken = copy(source.place, await makePlace(t), {
+    target: (target) => ({
+      ...target,
+      blobs: {
+        ...target.blobs,
+        write: async () => {
+          writes++;
+          throw full;
+        },
+      },
+    }),
+  });
+  await assert.rejects(broken, full);
+  assert.ok(writes <= 8, 'no more than were begun');
+  const noRoom = copy(source.place, await makePlace(t), {
+    target: (target) => ({
+      ...target,
+      requireRoom: (bytes) => assert.fail(`${bytes} bytes do not fit`),
+    }),
+  });
+  await assert.rejects(noRoom, /\d+ bytes do not fit/);
+});

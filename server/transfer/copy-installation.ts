@@ -22,6 +22,7 @@ import { countChanges, markOf } from './changes.ts';
 import { copyObjects, type ObjectsCopied } from './copy-objects.ts';
 import { copyRows } from './copy-rows.ts';
 import { type Hold, takeHold } from './hold.ts';
+import { usualPauses } from './patience.ts';
 import { type LostContent, settle } from './settle.ts';
 import { unhurried } from './unhurried.ts';
 
@@ -62,6 +63,8 @@ export type CopyOptions = {
   log: Log;
   report: (progress: Progress) => void;
   signal: AbortSignal;
+  /** Between tries of what a store refuses. */
+  pausesMs?: readonly number[] | undefined;
 };
 
 export type Copied = {
@@ -104,6 +107,7 @@ async function copyUnderHold(options: CopyOptions, run: string, hold: Hold | und
     checkHold: async () => hold?.check(),
     onObject: newObjectCounter(options, totals),
     signal,
+    pausesMs: options.pausesMs ?? usualPauses,
   });
   const changesSince = async () => (source.live ? countChanges(source.live.db, mark) : 0);
   if (inDoubt.length > 0) {

@@ -9,7 +9,7 @@ import type { BlobStore, Log } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
 import { copyBytes } from './copy-bytes.ts';
 import { inParallel } from './in-parallel.ts';
-import { patiently } from './patience.ts';
+import { isFull, type Patience, patiently } from './patience.ts';
 import { listWanted, type WantedObject } from './wanted-objects.ts';
 
 export type ObjectsTarget = {
@@ -33,14 +33,13 @@ export type ObjectsCopied = {
   inDoubt: ObjectFault[];
 };
 
-export type ObjectsOptions = {
+export type ObjectsOptions = Patience & {
   source: BlobStore;
   target: ObjectsTarget;
   log: Log;
   /** Throws where the source may have removed what the copy needs. */
   checkHold: () => Promise<void>;
   onObject: (bytes: number, outcome: Outcome) => void;
-  signal: AbortSignal;
 };
 
 type Outcome = 'copied' | 'kept' | 'missing' | 'damaged' | 'given up';
@@ -58,7 +57,7 @@ export async function copyObjects(options: ObjectsOptions): Promise<ObjectsCopie
   const note = async () => {
     const keys = done;
     done = [];
-    if (keys.length > 0) await patiently(signal, () => noteStored(target, keys));
+    if (keys.length > 0) await patiently(options, () => noteStored(target, keys));
   };
   try {
     for await (const page of listWanted(target.scans)) {
@@ -87,7 +86,7 @@ async function copyOne(
   const { signal } = options;
   let outcome: Outcome;
   try {
-    outcome = await patiently(signal, (attempt) => tryToCopy(options, wanted, attempt));
+    outcome = await patiently(options, (attempt) => tryToCopy(options, wanted, attempt));
   } catch (error) {
     signal.throwIfAborted();
     if (isFull(error)) throw error;
@@ -111,8 +110,6 @@ async function copyOne(
   options.onObject(size, outcome);
   return outcome;
 }
-
-const isFull = (error: unknown) => ['ENOSPC', 'EDQUOT', 'EROFS'].includes((error as { code?: string }).code ?? '');
 
 async function tryToCopy({ source, target }: ObjectsOptions, wanted: WantedObject, attempt: number): Promise<Outcome> {
   const { key, size, state, attempts, isGivenUp } = wanted;

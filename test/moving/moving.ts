@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import pg from 'pg';
 import { type Ledger, openLedger } from '../crash/ledger.ts';
 import { pause } from '../servers/child.ts';
 import { cleanEnvironment, LADING, type Lading, startLading } from '../servers/lading.ts';
@@ -52,11 +55,12 @@ try {
   await main();
 } catch (error) {
   faults.push(String((error as Error).stack));
+  console.error(error);
 } finally {
   await s3.stop();
   await postgres.stop();
   if (values.keep) console.log(`kept: ${root}`);
-  else await rm(root, { recursive: true, force: true });
+  else await rm(root, { recursive: true, force: true }).catch(() => {});
 }
 for (const fault of faults) console.error(fault);
 console.log(`${checks} checks in ${Math.round((Date.now() - startedAt) / 1000)} s, faults: ${faults.length}`);
@@ -134,7 +138,11 @@ async function move(lading: Lading, from: Home, to: Home, ledger: Ledger): Promi
 async function backUpAndRestore(lading: Lading, home: Home, ledger: Ledger): Promise<void> {
   const backup = join(root, 'backup');
   const clients = startClients(lading, ledger);
-  await killSoon(start(home.env, home.dataDir, {}, ['backup', backup]));
+  await killAfterBeginning(start(home.env, home.dataDir, {}, ['backup', backup]), {
+    ...home,
+    dataDir: backup,
+    env: {},
+  });
   await runJson(home, {}, ['backup', backup]);
   await pause(2_000);
   const earlier = structuredClone(ledger);
@@ -170,19 +178,34 @@ function report(what: string, { rows, objects, removed, changesSince, seconds }:
 }
 
 async function killInTheMiddle(from: Home, to: Home): Promise<void> {
-  if (!(await killSoon(start(from.env, from.dataDir, targetUrl(to), ['copy-store', ...to.flags])))) return;
+  const child = start(from.env, from.dataDir, targetUrl(to), ['copy-store', ...to.flags]);
+  if (!(await killAfterBeginning(child, to))) return;
   const { code, output } = await run(to.env, to.dataDir, {}, ['serve']);
   check(code === 2 && /unfinished copy/.test(output), `a server starts on an unfinished copy: ${code} ${output}`);
 }
 
 /** False if it came to its end before. */
-async function killSoon(child: ChildProcess): Promise<boolean> {
+async function killAfterBeginning(child: ChildProcess, to: Home): Promise<boolean> {
   const closed = once(child, 'close');
-  await Promise.race([closed, pause(2_000)]);
+  while (child.exitCode === null && !(await hasBegun(to))) await pause(20);
+  await Promise.race([closed, pause(randomInt(1_500))]);
   const isKilled = child.kill('SIGKILL');
   await closed;
   say(isKilled ? 'killed a copy in the middle' : 'a copy was too quick to be killed');
   return isKilled;
+}
+
+async function hasBegun({ dataDir, env }: Home): Promise<boolean> {
+  if (!env.LADING_DATABASE_URL) return existsSync(join(dataDir, 'unfinished-copy', 'lading.db'));
+  const client = new pg.Client({ connectionString: env.LADING_DATABASE_URL });
+  await client.connect();
+  try {
+    return (await client.query('select run from installations where run is not null')).rows.length > 0;
+  } catch {
+    return false;
+  } finally {
+    await client.end();
+  }
 }
 
 async function runJson(home: Home, more: Environment, args: string[]): Promise<Summary> {
