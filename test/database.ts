@@ -6,6 +6,7 @@ import { after } from 'node:test';
 import { type Kysely, sql } from 'kysely';
 import pg from 'pg';
 import type { Schema } from '#core/schema.ts';
+import { migrations } from '#database/migrate.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 
 /** A test, or anything else that tells when it is over. */
@@ -88,9 +89,11 @@ async function emptySchema(url: string): Promise<void> {
     for name in select tablename from pg_tables
       where schemaname = current_schema and tablename <> 'schema_migrations'
     loop execute format('delete from %I', name); end loop;
-  end $$`;
-  await runOnServer(url, statement);
-  emptySchemas.push(url);
+  end $$; select number from schema_migrations order by number`;
+  const [, rest] = await runOnServer(url, statement);
+  const applied = rest?.rows.map(({ number }) => number).join();
+  // One that a test has migrated further is no other test's.
+  if (applied === migrations.map(({ number }) => number).join()) emptySchemas.push(url);
 }
 
 /** A schema of its own is a database of its own to everything that does not look for others. */
@@ -103,11 +106,13 @@ export async function makeTestSchema(t: Scope, serverUrl: string): Promise<strin
   return url.href;
 }
 
-export async function runOnServer(serverUrl: string, statement: string): Promise<void> {
+/** One statement or several; a result of each. */
+export async function runOnServer(serverUrl: string, statement: string): Promise<pg.QueryResult[]> {
   const client = new pg.Client({ connectionString: serverUrl });
   await client.connect();
   try {
-    await client.query(statement);
+    const results: pg.QueryResult | pg.QueryResult[] = await client.query(statement);
+    return [results].flat();
   } finally {
     await client.end();
   }
