@@ -6,6 +6,7 @@ import { stageReplacement } from './connection-replacements.ts';
 import { testNextConnection } from './connection-schedule.ts';
 import { listConnectionTests, testConnection } from './connection-tests.ts';
 import { createConnection, updateConnection } from './connections.ts';
+import { newLocalState } from './local-state.ts';
 import type { Platform } from './platform.ts';
 
 const hour = 3600_000;
@@ -97,7 +98,7 @@ test('a registry that could not be reached is tried again soon, one that refuses
 test('many workers test each connection once', async (t) => {
   const { connect, run, platform } = await open(t);
   for (let i = 0; i < 12; i++) await connect({ name: `c${i}` });
-  const replica = { ...platform, local: structuredClone({ ...platform.local, writers: new Set<string>() }) };
+  const replica = { ...platform, local: newLocalState() };
   await Promise.all([1, 2, 3, 4].map((n) => run(n % 2 === 0 ? platform : replica, `worker ${n}`)));
   const tests = await platform.db.selectFrom('connection_tests').select('connection_id').execute();
   assert.equal(tests.length, 12);
