@@ -216,3 +216,35 @@ test('where a key is lost for good, its secrets go once somebody says so, and th
   assert.equal(JSON.parse(output).dropped, 3);
   await start(t, dataDir);
 });
+
+/** At a terminal of its own, which `script` makes, with this typed at the question. */
+async function answerAtTerminal({ env }: Lading, answer: string): Promise<{ code: number | null; output: string }> {
+  const command = ['-qec', `'${LADING}' rotate-master-key --discard-lost`, '/dev/null'];
+  const child = spawn('script', command, { env: { ...env, TERM: 'dumb' }, stdio: 'pipe' });
+  let output = '';
+  let isAsked = false;
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    if (isAsked || !output.includes('Type yes')) return;
+    isAsked = true;
+    child.stdin.write(`${answer}\n`);
+  });
+  const [code] = await once(child, 'exit');
+  return { code, output };
+}
+
+test('at a terminal nothing goes for any other word than yes', async (t) => {
+  const dataDir = makeTestDirectory(t, memoryDirectory);
+  const lading = await start(t, dataDir);
+  assert.equal(await lading.stop(), 0);
+  rmSync(join(dataDir, 'master-key'));
+  for (const word of ['', 'y', 'YES']) {
+    const refused = await answerAtTerminal(lading, word);
+    assert.deepEqual([refused.code, /Nothing was dropped/.test(refused.output)], [2, true], refused.output);
+    assert.match(refused.output, /1 keys that sign access tokens/);
+  }
+  assert.match(await refusal(lading), /which is not configured/);
+  const { code, output } = await answerAtTerminal(lading, 'yes');
+  assert.deepEqual([code, /1 stored secrets were dropped/.test(output)], [0, true], output);
+  await start(t, dataDir);
+});
