@@ -108,8 +108,8 @@ function launchLading({ dataDir, port, bucket, databaseUrl, redirects }: Place):
       ...(url !== undefined && { LADING_DATABASE_URL: url }),
       ...(bucket && ladingBucket(bucket)),
       ...(redirects && { LADING_STORAGE_REDIRECT: 'true' }),
-      // Replicas seal with the same key.
-      ...(databaseUrl !== undefined && { LADING_MASTER_KEY: masterKey }),
+      // Replicas seal with the same key, and are one registry to their clients.
+      ...(databaseUrl !== undefined && { LADING_MASTER_KEY: masterKey, LADING_PUBLIC_URL: 'http://127.0.0.1' }),
       LADING_BOOTSTRAP_KEY: key,
       LADING_LOG_LEVEL: 'error',
       LADING_REGISTRY_LIMIT: '500GiB',
