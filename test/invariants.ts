@@ -184,7 +184,8 @@ export async function findRestless(platform: TestPlatform): Promise<string[]> {
   found.push(...reserving.map(({ name, reserved }) => `a reservation at rest: ${reserved} bytes in ${name}`));
   const blobs = await db.selectFrom('blobs').select('object_key').distinct().execute();
   const needed = new Set(blobs.map((blob) => blob.object_key));
-  for (const key of await listKeys(platform.storeView)) if (!needed.has(key)) found.push(`bytes at rest of no blob: ${key}`);
+  for (const key of await listKeys(platform.storeView))
+    if (!needed.has(key)) found.push(`bytes at rest of no blob: ${key}`);
   for (const key of await platform.storeView.listUnfinished()) found.push(`a write at rest: ${key}`);
   return found;
 }
