@@ -13,6 +13,9 @@ export type Explained = {
   ms: number;
 };
 
+/** `generic`: made without the statement's values, as for one that is kept; `custom`: with them, each time anew. */
+export type Mode = 'generic' | 'custom';
+
 type Node = {
   'Node Type': string;
   'Relation Name'?: string;
@@ -27,14 +30,9 @@ type Node = {
 };
 
 /**
- * Runs a statement as one that is kept (`generic`, made without its values) or planned anew each time (`custom`), says how,
- * and undoes it.
+ * Runs a statement, says how it was done, and undoes it.
  */
-export async function explain(
-  client: pg.Client,
-  { text, values }: Statement,
-  mode: 'generic' | 'custom',
-): Promise<Explained> {
+export async function explain(client: pg.Client, { text, values }: Statement, mode: Mode): Promise<Explained> {
   await client.query(`begin; set local plan_cache_mode = force_${mode}_plan; prepare asked as ${text}`);
   try {
     const args = values.length === 0 ? '' : `(${values.map(literalOf).join(', ')})`;
