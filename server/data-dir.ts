@@ -9,7 +9,7 @@ export function prepareDataDir(path: string): void {
     makeDirectory(path);
     requireDataDir(path);
   } catch (error) {
-    throw toFailure(nameOf(path), error, 'be made');
+    throw toFailure(path, error, 'be made');
   }
 }
 
@@ -27,12 +27,12 @@ function makeDirectory(path: string): void {
 }
 
 /** For commands that look at an installation: nothing is made. Throws `unavailable`. */
-export function requireDataDir(path: string, name = nameOf(path)): void {
+export function requireDataDir(path: string): void {
   try {
     if (!statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw toFailure(name, error, 'be used');
+    throw toFailure(path, error, 'be used');
   }
 }
 
@@ -59,11 +59,9 @@ const causes: Readonly<Record<string, string>> = {
   ENOSPC: 'The disk is full.',
 };
 
-const nameOf = (path: string) => `The data directory ${path} (LADING_DATA_DIR)`;
-
-function toFailure(name: string, error: unknown, what: string): Failure {
+function toFailure(path: string, error: unknown, what: string): Failure {
   if (error instanceof Failure) return error;
   const { code = '', message } = error as NodeJS.ErrnoException;
   const cause = causes[code] ?? `The system says: ${message}.`;
-  return new Failure('unavailable', `${name} cannot ${what}. ${cause}`);
+  return new Failure('unavailable', `The data directory ${path} (LADING_DATA_DIR) cannot ${what}. ${cause}`);
 }

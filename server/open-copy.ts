@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { openDiskStore } from '#blobs/disk.ts';
@@ -8,7 +8,7 @@ import { findInstallation, type InstallationState, identify } from '#core/instal
 import type { BlobStore } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
 import { hasOtherSessions, takeCopyLock } from '#database/copy-lock.ts';
-import { draftDirectory, publishDraft } from '#database/draft-database.ts';
+import { draftDirectory, publishDraft, settleDatabase } from '#database/draft-database.ts';
 import { migrations } from '#database/migrate.ts';
 import { openDatabase } from '#database/open-database.ts';
 import { findSchemaVersion, openSnapshot, type Snapshot, type SnapshotOptions } from '#database/snapshot.ts';
@@ -52,8 +52,17 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
   }
 }
 
-/** So that no other command replaces the backup while it is read. */
+/** So that no other command replaces the backup while it is read. Throws `unavailable` where there is none. */
 export function takeBackup(directory: string): { release(): void } {
+  if (!existsSync(join(directory, 'lading.db'))) {
+    throw new Failure('unavailable', `There is no backup in ${directory}: it holds no lading.db.`);
+  }
+  try {
+    accessSync(directory, constants.W_OK);
+  } catch {
+    // Nor can anybody else write there.
+    return { release: () => {} };
+  }
   return takeDirectory(directory);
 }
 
@@ -157,7 +166,10 @@ async function openDraft(place: Place, { finished, begun }: Looked, closing: Clo
     await closeOnce();
     publishDraft(dataDir);
     const published = await openDatabase({ dataDir });
-    closing.push(() => published.close());
+    closing.push(async () => {
+      await published.close();
+      settleDatabase(dataDir);
+    });
     return published.db;
   };
   return { db, scans, engine, now, before: begun.row, id: finished.row?.id, publish };

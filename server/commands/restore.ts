@@ -4,7 +4,6 @@ import type { Secrets } from '#core/platform.ts';
 import { requireMasterKeys } from '#core/sealed-rows.ts';
 import { type Config, type Environment, readConfig } from '#server/config.ts';
 import type { SealKey } from '#server/config-values.ts';
-import { requireDataDir } from '#server/data-dir.ts';
 import { masterKeyPath, readKeyFile } from '#server/master-key-file.ts';
 import { type Opened, openSource, openTarget, takeBackup } from '#server/open-copy.ts';
 import { secretsOf } from '#server/seal.ts';
@@ -20,7 +19,6 @@ export async function restore(environment: Environment, directory: string, flags
   if ('faults' in answer) return printFaults(answer.faults);
   const { config } = answer;
   const backup = resolve(directory);
-  requireDataDir(backup, `The backup ${backup}`);
   requireOtherDirectory(backup, config.dataDir);
   const lock = takeBackup(backup);
   try {

@@ -36,6 +36,8 @@ export async function takeIntoService(db: Kysely<Schema>): Promise<void> {
     .where('copy_of', 'is not', null)
     .where('run', 'is', null)
     .execute();
+  // A copy that has begun in between has found its target untouched, and the update found nothing.
+  await identify(db);
 }
 
 /** A copy begins. False if the database is not what it was a moment ago. */

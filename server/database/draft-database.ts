@@ -41,6 +41,15 @@ export function publishDraft(dataDir: string): void {
   rmSync(draftDirectory(dataDir), { recursive: true, force: true });
 }
 
+/** Leaves the closed database as one file, which can be read where nothing can be written; unless somebody has it open. */
+export function settleDatabase(dataDir: string): void {
+  try {
+    leaveWalMode(join(dataDir, 'lading.db')).close();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+  }
+}
+
 /** All in one file, and as long as it is open nobody else can begin a WAL. */
 function leaveWalMode(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 5000 });

@@ -1,7 +1,8 @@
+import { randomBytes, randomInt } from 'node:crypto';
 import { checkBlobs, checkManifests, checkSessions, checkTags, type Reader } from '../crash/audit.ts';
 import { bearer, keepCollecting, keepDeleting } from '../crash/collecting.ts';
-import type { Ledger } from '../crash/ledger.ts';
-import { isRefusal, pushImage } from '../crash/push.ts';
+import { expectBlob, expectManifest, type Ledger } from '../crash/ledger.ts';
+import { digestOf, isRefusal, pushImage } from '../crash/push.ts';
 import type { Lading } from '../servers/lading.ts';
 
 // Clients that push, delete and collect all the time, and what they were told: as in the crash run.
@@ -48,6 +49,46 @@ export function startClients(lading: Lading, ledger: Ledger, { pushers = 6, dele
     },
   };
 }
+
+/** Many small images at once, with a request for each blob and manifest. */
+export async function seedImages(lading: Lading, ledger: Ledger, count: number): Promise<void> {
+  const headers = { authorization: basic(lading.key) };
+  const send = async (method: string, path: string, body: Buffer | string, type = 'application/octet-stream') => {
+    const answer = await fetch(new URL(path, lading.url), {
+      method,
+      headers: { ...headers, 'content-type': type },
+      body,
+    } as RequestInit);
+    const text = await answer.text();
+    if (answer.status !== 201) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+  };
+  const describe = (bytes: Buffer, mediaType: string) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
+  const seed = async (n: number) => {
+    const repository = `default/seeded/${n % 20}`;
+    const [config, layer] = [Buffer.from(JSON.stringify({ n })), randomBytes(randomInt(100, 60_000))];
+    for (const bytes of [config, layer]) {
+      const arrived = expectBlob(ledger, repository, digestOf(bytes));
+      await send('POST', `/v2/${repository}/blobs/uploads/?digest=${digestOf(bytes)}`, bytes);
+      arrived();
+    }
+    const parts = { config: describe(config, configType), layers: [describe(layer, layerType)] };
+    const bytes = JSON.stringify({ schemaVersion: 2, mediaType: manifestType, ...parts });
+    const needs = [digestOf(config), digestOf(layer)];
+    const arrived = expectManifest(ledger, repository, { digest: digestOf(bytes), bytes, needs }, `v${n}`);
+    await send('PUT', `/v2/${repository}/manifests/v${n}`, bytes, manifestType);
+    arrived();
+    ledger.pushes += 1;
+  };
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await seed(next++);
+  };
+  await Promise.all(Array.from({ length: 16 }, worker));
+}
+
+const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+const configType = 'application/vnd.oci.image.config.v1+json';
+const layerType = 'application/vnd.oci.image.layer.v1.tar';
 
 /** Everything that was acknowledged, byte for byte. */
 export async function checkAll(lading: Lading, ledger: Ledger): Promise<string[]> {

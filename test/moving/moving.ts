@@ -12,7 +12,7 @@ import { pause } from '../servers/child.ts';
 import { cleanEnvironment, LADING, type Lading, startLading } from '../servers/lading.ts';
 import { makeDatabase, startPostgres } from '../servers/postgres.ts';
 import { startS3 } from '../servers/s3.ts';
-import { checkAll, startClients, untouchedSince } from './clients.ts';
+import { checkAll, seedImages, startClients, untouchedSince } from './clients.ts';
 
 // npm run test:moving -- --images 1000
 // Moves an installation from SQLite and disk to Postgres and S3 and back while clients push, delete and collect; kills the
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
   const ledger = openLedger();
   const [first, second, third] = [embeddedHome('first'), await remoteHome('second'), embeddedHome('third')];
   const seeding = await serve(first);
-  await pushAtLeast(seeding, ledger, images);
+  await seedImages(seeding, ledger, images);
   say(`${ledger.pushes} images on ${first.name}`);
   await move(seeding, first, second, ledger);
   const back = await serve(second);
@@ -106,12 +106,6 @@ async function remoteHome(name: string): Promise<Home> {
 function serve({ dataDir, env }: Home): Promise<Lading> {
   // The sealed keys of the token service are copied as they are: the same master key opens them everywhere.
   return startLading({ dataDir, key, env: { ...credentials, ...env, LADING_MASTER_KEY: masterKey } });
-}
-
-async function pushAtLeast(lading: Lading, ledger: Ledger, count: number): Promise<void> {
-  const clients = startClients(lading, ledger, { pushers: 10, deletes: false });
-  while (ledger.pushes < count) await pause(50);
-  faults.push(...(await clients.stop()));
 }
 
 /** As an operator does it, with a copy that is killed in the middle besides. */

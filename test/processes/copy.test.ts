@@ -173,8 +173,8 @@ test('errors of the commands are a sentence with what to do next', async (t) => 
       ['copy-store', '--to-database', 'postgres://127.0.0.1:1/x', '--to-storage', join(directory, 'y')],
       /database cannot be reached/,
     ],
-    [['restore', join(directory, 'nothing')], /^lading: The backup .*nothing cannot be used\. It is not there/],
-    [['restore', directory], /^lading: The backup holds no installation/],
+    [['restore', join(directory, 'nothing')], /^lading: There is no backup in .*nothing: it holds no lading\.db\.$/m],
+    [['restore', directory], /^lading: There is no backup in /],
   ];
   for (const [args, sentence] of answers) {
     const { code, output } = await run(lading.env, ...args);
