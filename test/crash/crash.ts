@@ -58,6 +58,7 @@ for (run.round = 1; run.round <= kills && !ending.signal.aborted; run.round += 1
   await killOnce(run);
   if (run.faults.length > before) broken += 1;
   for (const fault of run.faults.slice(before)) console.error(`kill ${run.round}: ${fault}`);
+  if (run.round % 10 === 0) console.log(`${run.round} kills, ${run.ledger.acknowledgements} requests acknowledged`);
 }
 const atTheEnd = await checkAtTheEnd(run);
 for (const fault of atTheEnd) console.error(`at the end: ${fault}`);

@@ -34,6 +34,7 @@ export type World = Replicas & {
 export function useReplicas(options: () => ReplicasOptions | Promise<ReplicasOptions> = () => ({})): World {
   const world = {} as World;
   const clients: pg.Client[] = [];
+  const watchers: pg.Pool[] = [];
   before(async () => {
     const replicas = await startReplicas(await options());
     const [a, b, c] = replicas.replicas as [Replica, Replica, Replica];
@@ -43,12 +44,13 @@ export function useReplicas(options: () => ReplicasOptions | Promise<ReplicasOpt
       clients.push(client);
       return client;
     };
-    const watching = await connect();
+    const watching = new pg.Pool({ connectionString: replicas.databaseUrl, max: 4 });
+    watchers.push(watching);
     const rows: World['rows'] = async (statement, values) => (await watching.query(statement, values)).rows;
     Object.assign(world, replicas, { a, b, c, ask: askerOf(replicas.key), rows, connect });
   });
   after(async () => {
-    for (const client of clients) await client.end();
+    for (const client of [...clients, ...watchers]) await client.end();
     await world.stop?.();
   });
   return world;

@@ -66,6 +66,8 @@ http {
     listen ${host};
     client_max_body_size 0;
     client_body_timeout 300s;
+    keepalive_timeout 300s;
+    keepalive_requests 1000000;
     location = /nginx-is-up { return 204; }
     location / {
       proxy_pass http://lading;
