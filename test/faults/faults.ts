@@ -87,7 +87,7 @@ function choose(names: string | undefined): readonly Fault[] {
 }
 
 async function tryFault(run: Run, fault: Fault): Promise<Row> {
-  const row = newRow(fault);
+  const row = newRow(fault, secondsOf(fault));
   const lack = fault.lacks?.(run.world);
   if (lack !== undefined) {
     console.log(`skipped: ${fault.name}: ${lack}`);
@@ -106,6 +106,10 @@ async function tryFault(run: Run, fault: Fault): Promise<Row> {
   return row;
 }
 
+function secondsOf({ seconds }: Fault): number {
+  return Math.min(seconds, Number(values.seconds));
+}
+
 function inSeconds(ms: number | undefined): string {
   return ms === undefined ? 'never' : `after ${(ms / 1000).toFixed(1)} s`;
 }
@@ -118,7 +122,7 @@ async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, roun
   await pause(warmMs);
   const readiness = watchReadiness(world.replicas);
   const mend = await fault.begin(world);
-  await pause(Math.min(fault.seconds, Number(values.seconds)) * 1000);
+  await pause(secondsOf(fault) * 1000);
   const mendedAt = performance.now();
   const redMs = await readiness.stop();
   await mend();

@@ -4,6 +4,8 @@ import type { Tally } from './clients.ts';
 /** All rounds of one fault, summed up. */
 export type Row = {
   fault: Fault;
+  /** How long it lasted, each time. */
+  seconds: number;
   rounds: number;
   acknowledged: number;
   pulled: number;
@@ -18,9 +20,9 @@ export type Row = {
   redMs: number | undefined;
 };
 
-export function newRow(fault: Fault): Row {
+export function newRow(fault: Fault, seconds: number): Row {
   const counts = { rounds: 0, acknowledged: 0, pulled: 0, broken: 0, lost: 0, faults: 0, slowestMs: 0 };
-  return { fault, ...counts, refused: new Map(), recoveryMs: 0, redMs: undefined };
+  return { fault, seconds, ...counts, refused: new Map(), recoveryMs: 0, redMs: undefined };
 }
 
 export type Round = {
@@ -63,7 +65,7 @@ const head = [
 export function toTable(rows: readonly Row[]): string {
   const cells = rows.map((row) => [
     row.fault.what,
-    row.fault.seconds,
+    row.seconds,
     row.rounds,
     row.acknowledged,
     row.pulled,

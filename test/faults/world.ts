@@ -62,7 +62,7 @@ export async function openWorld(t: Scope, { count = 3 } = {}): Promise<World> {
   return { ...replicas, databaseLines, storageLines, storage: storage as FaultProxy, clocks, disk };
 }
 
-const diskMiB = 6 * 1024;
+const diskMiB = 4 * 1024;
 
 async function mountDisk(t: Scope): Promise<Disk | undefined> {
   const directory = makeTestDirectory(t);
