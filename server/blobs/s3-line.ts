@@ -28,6 +28,8 @@ const headEnd = Buffer.from('\r\n\r\n');
 
 type Exchange = {
   resolve: (answer: Answer | undefined) => void;
+  /** The answer to a HEAD says how long the body of another request would be. */
+  hasBody: boolean;
   early: Buffer;
   body?: Readable;
   left: number;
@@ -68,7 +70,8 @@ function ask(state: State, head: string, body: Buffer | undefined, silentMs: num
   const { socket } = state;
   return new Promise((resolve) => {
     if (socket.destroyed) return resolve(undefined);
-    state.exchange = { resolve, early: Buffer.alloc(0), left: 0, received: 0, stays: true };
+    const hasBody = !head.startsWith('HEAD ');
+    state.exchange = { resolve, hasBody, early: Buffer.alloc(0), left: 0, received: 0, stays: true };
     socket.ref();
     if (!socket.connecting) socket.setTimeout(silentMs);
     else socket.once('connect', () => socket.setTimeout(silentMs));
@@ -98,7 +101,7 @@ function takeHead(state: State, exchange: Exchange, bytes: Buffer): void {
   if (!head) return void socket.destroy();
   // From here on the reader decides how long is too long.
   socket.setTimeout(0);
-  exchange.left = head.length;
+  exchange.left = exchange.hasBody ? head.length : 0;
   exchange.stays = head.stays;
   exchange.body = newBody(state, exchange);
   const body = Object.assign(exchange.body, { giveBack: giveBackChunk, received: () => exchange.received });

@@ -22,9 +22,10 @@ testOnS3(() => {
     const small = await writeNew(store, 1000);
     const large = await writeNew(store, 17 * MiB);
     assert.ok((await readAll(store, small.key))?.equals(small.bytes));
+    assert.equal(await store.size(large.key), large.bytes.length);
     const range = { start: 7 * MiB, end: 9 * MiB };
     assert.ok((await readAll(store, large.key, range))?.equals(large.bytes.subarray(range.start, range.end + 1)));
-    assert.deepEqual(quick, ['PUT ', 'PUT ', 'PUT ', 'PUT ', 'GET ', 'GET bytes=7340032-9437184']);
+    assert.deepEqual(quick, ['PUT ', 'PUT ', 'PUT ', 'PUT ', 'GET ', 'HEAD ', 'GET bytes=7340032-9437184']);
     assert.equal(proxy.seen.length, quick.length + 2, 'a multipart upload begins and ends');
   });
 

@@ -10,6 +10,7 @@ import { signHeaders, signQuery, unsignedPayload } from './s3-signature.ts';
 export type Quick = {
   /** Undefined: ask the ordinary way. */
   get: (key: string, range?: string) => Promise<Answer | undefined>;
+  size: (key: string) => Promise<number | undefined>;
   /** False: send it the ordinary way. */
   put: (key: string, bytes: Buffer) => Promise<boolean>;
   putPart: (key: string, part: { uploadId: string; number: number }, bytes: Buffer) => Promise<string | undefined>;
@@ -27,8 +28,7 @@ const storedMs = 10_000;
 const restMs = 10_000;
 
 export function openQuick(find: () => Promise<Place>): Quick {
-  const idle: Line[] = [];
-  const lines = new Set<Line>();
+  const lines = newLines();
   let found: Promise<Place> | undefined;
   let restUntil = 0;
 
@@ -39,20 +39,6 @@ export function openQuick(find: () => Promise<Place>): Quick {
       found = undefined;
     });
     return found;
-  }
-
-  function takeLine(to: Place): Line {
-    const line =
-      idle.pop() ??
-      openLine(to, {
-        free: (freed) => void idle.push(freed),
-        gone: (lost) => {
-          lines.delete(lost);
-          if (idle.includes(lost)) idle.splice(idle.indexOf(lost), 1);
-        },
-      });
-    lines.add(line);
-    return line;
   }
 
   async function ask(request: Request): Promise<Answer | undefined> {
@@ -68,11 +54,11 @@ export function openQuick(find: () => Promise<Place>): Quick {
     const to = await place();
     const payload = bytes && !to.isTls ? createHash('sha256').update(bytes).digest('hex') : unsignedPayload;
     const headers = signHeaders(await to.signer(), { ...to.toSign(method, key), query }, payload, range);
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    if (bytes) lines.push(`content-length: ${bytes.length}\r\n`);
+    const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    if (bytes) fields.push(`content-length: ${bytes.length}\r\n`);
     const target = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
-    const head = `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
-    return takeLine(to).ask(head, bytes, silentMs);
+    const head = `${method} ${target} HTTP/1.1\r\n${fields.join('')}\r\n`;
+    return lines.take(to).ask(head, bytes, silentMs);
   }
 
   async function put(key: string, bytes: Buffer, query = ''): Promise<Answer | undefined> {
@@ -84,6 +70,7 @@ export function openQuick(find: () => Promise<Place>): Quick {
 
   return {
     get: (key, range) => ask({ method: 'GET', key, range, silentMs: answerMs }),
+    size: async (key) => (await ask({ method: 'HEAD', key, silentMs: answerMs }))?.length,
     put: async (key, bytes) => (await put(key, bytes)) !== undefined,
     putPart: async (key, { uploadId, number }, bytes) => {
       const answer = await put(key, bytes, `partNumber=${number}&uploadId=${encodeURIComponent(uploadId)}`);
@@ -95,8 +82,27 @@ export function openQuick(find: () => Promise<Place>): Quick {
       const signed = signQuery(await to.signer(), to.toSign('GET', key), seconds, query);
       return `${to.isTls ? 'https' : 'http'}://${to.host}${to.pathOf(key)}?${signed}`;
     },
-    close: () => {
-      for (const line of lines) line.close();
+    close: lines.close,
+  };
+}
+
+/** As many as there are requests at a time; one that is free is taken before another is opened. */
+function newLines() {
+  const open = new Set<Line>();
+  const idle: Line[] = [];
+  const free = (line: Line) => void idle.push(line);
+  const gone = (line: Line) => {
+    open.delete(line);
+    if (idle.includes(line)) idle.splice(idle.indexOf(line), 1);
+  };
+  return {
+    take(to: Place): Line {
+      const line = idle.pop() ?? openLine(to, { free, gone });
+      open.add(line);
+      return line;
+    },
+    close(): void {
+      for (const line of open) line.close();
     },
   };
 }

@@ -60,6 +60,8 @@ function breakOffStalled(body: Readable, bytesReceived: () => number, afterMs: n
 }
 
 export async function findSize(bucket: Bucket, key: string): Promise<number | undefined> {
+  const size = await bucket.quick.size(requireObjectKey(key));
+  if (size !== undefined) return size;
   try {
     const { ContentLength } = await bucket.client.send(new HeadObjectCommand(addressOf(bucket, key)), answer);
     if (ContentLength === undefined) throw new Error(`The store does not say how long the object ${key} is.`);
