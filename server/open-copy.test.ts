@@ -9,7 +9,8 @@ import { copy, makePlace, refused, serveOn } from '#test/copy-world.ts';
 import { makeTestDirectory, type Scope } from '#test/database.ts';
 import { findBroken } from '#test/invariants.ts';
 import { digestOf, pushImage } from '#test/oci-client.ts';
-import { openSource, openTarget, type Place } from './open-copy.ts';
+import type { Place } from './copy-rules.ts';
+import { openSource, openTarget } from './open-copy.ts';
 
 async function start(t: Scope) {
   const served = await serveOn(t, await makePlace(t));

@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { accessSync, constants, existsSync, readdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { openDiskStore } from '#blobs/disk.ts';
 import { Failure } from '#core/failure.ts';
-import { findInstallation, type InstallationState, identify } from '#core/installations.ts';
+import { findInstallation, identify } from '#core/installations.ts';
 import type { BlobStore } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
 import { hasOtherSessions, takeCopyLock } from '#database/copy-lock.ts';
@@ -14,16 +13,19 @@ import { openDatabase } from '#database/open-database.ts';
 import { findSchemaVersion, openSnapshot, type Snapshot, type SnapshotOptions } from '#database/snapshot.ts';
 import type { Source, Target } from '#transfer/copy-installation.ts';
 import { seedObjects } from '#transfer/seed-objects.ts';
-import type { ConfiguredStorage } from './config-storage.ts';
+import {
+  type Found,
+  type Place,
+  type Rules,
+  requireNoObjects,
+  requireOtherStore,
+  requireOurs,
+  requireSpace,
+  requireThisVersion,
+  unfinishedSource,
+} from './copy-rules.ts';
 import { prepareDataDir } from './data-dir.ts';
 import { findServeHolder, takeServeLock } from './serve-lock.ts';
-
-/** Where an installation's rows and objects are, or shall be. `dataDir` is needed unless both are elsewhere. */
-export type Place = {
-  dataDir?: string | undefined;
-  databaseUrl?: string | undefined;
-  storage?: ConfiguredStorage | undefined;
-};
 
 export type Opened<T> = T & { close(): Promise<void> };
 
@@ -38,7 +40,7 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
   try {
     const options = databaseOf(place);
     const found = await look(options);
-    requireThisVersion(found, isBackup ? 'The backup' : 'The source');
+    requireThisVersion(found, latest, isBackup ? 'The backup' : 'The source');
     if (found.row?.run) throw unfinishedSource();
     const blobs = await openStore(place, closing);
     const source = { blobs, openSnapshot: () => openExisting(options), close };
@@ -124,7 +126,6 @@ export async function openTarget(
   }
 }
 
-type Rules = { sourceId: string; mustBeEmpty: boolean };
 type TargetDatabase = Omit<Target, 'blobs' | 'requireRoom'>;
 type Looked = { finished: Found; begun: Found };
 
@@ -175,9 +176,6 @@ async function openDraft(place: Place, { finished, begun }: Looked, closing: Clo
   return { db, scans, engine, now, before: begun.row, id: finished.row?.id, publish };
 }
 
-/** What is found without changing anything. */
-type Found = { version: number | undefined; row: InstallationState | undefined; hasTeams: boolean };
-
 const nothing: Found = { version: undefined, row: undefined, hasTeams: false };
 
 async function look(options: SnapshotOptions): Promise<Found> {
@@ -212,91 +210,6 @@ async function readExisting(options: SnapshotOptions, work: (snapshot: Snapshot)
   } finally {
     await snapshot.close();
   }
-}
-
-function requireThisVersion({ version }: Found, what: string): void {
-  if (version === undefined) {
-    throw new Failure('unavailable', `${what} holds no installation: there are no tables of Lading in its database.`);
-  }
-  if (version === latest) return;
-  const next =
-    version > latest
-      ? 'Use the newer release that made it.'
-      : what === 'The backup'
-        ? 'Run bin/lading verify once with LADING_DATA_DIR naming it, which brings it up to date.'
-        : 'Start the servers of this release on it first, which bring it up to date.';
-  throw new Failure('unavailable', `${what} has schema version ${version}, and this release ${latest}. ${next}`);
-}
-
-function unfinishedSource(): Failure {
-  return new Failure(
-    'unavailable',
-    'The source is itself an unfinished copy. Run the command that makes it again until it is complete.',
-  );
-}
-
-/** Throws `in_use`: nobody's data is overwritten. */
-function requireOurs(row: InstallationState | undefined, hasTeams: boolean, { sourceId, mustBeEmpty }: Rules): void {
-  if (!row && !hasTeams) return;
-  if (row?.id === sourceId) {
-    throw new Failure('in_use', 'The target is the source itself. Name another place.');
-  }
-  if (row?.copy_of === sourceId && (row.run !== null || !mustBeEmpty)) return;
-  throw new Failure(
-    'in_use',
-    `The target is not empty: it holds ${describe(row)}. Name an empty place, or empty it first.`,
-  );
-}
-
-function describe(row: InstallationState | undefined): string {
-  if (!row || row.copy_of === null) return 'an installation of its own, on which a server has run';
-  return row.run === null ? 'a copy of an installation' : 'an unfinished copy of another installation';
-}
-
-function requireNoObjects({ dataDir, storage }: Place): void {
-  if (storage || dataDir === undefined) return;
-  const path = join(dataDir, 'objects');
-  const folders = existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [];
-  // Folders stay behind when what was in them is gone.
-  if (!folders.some((folder) => folder.isDirectory() && readdirSync(join(path, folder.name)).length > 0)) return;
-  throw new Failure(
-    'in_use',
-    `The target is not empty: ${path} holds objects without a database. Name an empty place.`,
-  );
-}
-
-/** Always the same name: what a killed process leaves of it, the next copy takes away. */
-const probeKey = 'copy-probe';
-
-/** Two names may lead to one store, and what a copy clears away there would be the source's own. */
-async function requireOtherStore(target: BlobStore, source: BlobStore): Promise<void> {
-  const nonce = randomBytes(16);
-  await target.remove(probeKey);
-  try {
-    await target.write(probeKey, once(nonce));
-    const found = await source.read(probeKey);
-    if (!found || !Buffer.concat(await found.toArray()).equals(nonce)) return;
-  } finally {
-    await target.remove(probeKey);
-  }
-  throw new Failure('in_use', 'The objects of the target would lie where those of the source are. Name another place.');
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-const marginBytes = 64 * 1024 * 1024;
-
-function requireSpace({ dataDir, storage }: Place, bytes: number): void {
-  if (storage || dataDir === undefined) return;
-  const { bavail, bsize } = statfsSync(dataDir);
-  const free = bavail * bsize;
-  if (bytes + marginBytes <= free) return;
-  throw new Failure(
-    'unavailable',
-    `${bytes} bytes of objects are still to be copied, and the disk of ${dataDir} has ${free} free. Make room, then run this again.`,
-  );
 }
 
 const databaseOf = ({ dataDir, databaseUrl }: Place): SnapshotOptions => ({ url: databaseUrl, dataDir: dataDir ?? '' });

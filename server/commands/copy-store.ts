@@ -1,7 +1,8 @@
 import { type Config, type Environment, readConfig } from '#server/config.ts';
+import type { Place } from '#server/copy-rules.ts';
 import { requireInstallation } from '#server/data-dir.ts';
 import { masterKeyPath } from '#server/master-key-file.ts';
-import { findServers, openSource, openTarget, type Place } from '#server/open-copy.ts';
+import { findServers, openSource, openTarget } from '#server/open-copy.ts';
 import { printFaults } from './config.ts';
 import { findKeys, requireRoomForKeys, writeKeys } from './copied-keys.ts';
 import { parseTarget, requireOtherDirectory, type TargetFlags } from './copy-target.ts';

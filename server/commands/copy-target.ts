@@ -4,7 +4,7 @@ import { Failure } from '#core/failure.ts';
 import type { Environment } from '#server/config.ts';
 import { parseStorageUrl } from '#server/config-storage.ts';
 import { parseDatabaseUrl } from '#server/config-values.ts';
-import type { Place } from '#server/open-copy.ts';
+import type { Place } from '#server/copy-rules.ts';
 
 export type TargetFlags = { toDatabase: string; toStorage: string };
 
