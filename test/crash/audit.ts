@@ -6,18 +6,10 @@ type Answer = { status: number; bytes: Buffer; digest: string | null };
 
 const PARALLEL = 8;
 
-/** On a busy machine a kept connection may close just as it is used again; who reads may ask once more. */
-const TRIES = 3;
-
-async function get({ url, authorization }: Reader, path: string, tries = TRIES): Promise<Answer> {
-  try {
-    const answer = await fetch(new URL(path, url), { headers: { authorization } });
-    const bytes = Buffer.from(await answer.arrayBuffer());
-    return { status: answer.status, bytes, digest: answer.headers.get('docker-content-digest') };
-  } catch (error) {
-    if (tries === 1) throw error;
-    return get({ url, authorization }, path, tries - 1);
-  }
+async function get({ url, authorization }: Reader, path: string): Promise<Answer> {
+  const answer = await fetch(new URL(path, url), { headers: { authorization } });
+  const bytes = Buffer.from(await answer.arrayBuffer());
+  return { status: answer.status, bytes, digest: answer.headers.get('docker-content-digest') };
 }
 
 /** Runs the checks a few at a time; all faults they find. */
