@@ -107,6 +107,6 @@ export function requireSpace({ dataDir, storage }: Place, bytes: number): void {
   if (bytes + marginBytes <= free) return;
   throw new Failure(
     'unavailable',
-    `${bytes} bytes of objects are still to be copied, and the disk of ${dataDir} has ${free} free. Make room, then run this again.`,
+    `${bytes} bytes of objects are still to be copied, and the disk of ${dataDir} has ${free} bytes free. Make room there.`,
   );
 }
