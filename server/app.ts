@@ -114,8 +114,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   bindRateLimitHeaders(app, platform);
   for (const surface of surfaces) surface.bind(app);
   await app.ready();
-  // Behind a proxy a request's address and host are Fastify's to find out.
-  if (site.trustedProxies.length === 0) bindQuickPulls(app.server, platform, ends);
+  bindQuickPulls(app.server, platform, site, ends);
   bindDraining(app.server, draining);
   return app;
 }

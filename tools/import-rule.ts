@@ -31,7 +31,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'server/blobs': { knows: ['server/core'], packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner'] },
   'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js', 'tldts'] },
   'server/upstream': { knows: ['server/core'], packages: ['tldts', 'aws4fetch'] },
-  'server/http': { knows: ['server/core'], packages: ['fastify', 'ipaddr.js', 'prom-client'] },
+  'server/http': { knows: ['server/core'], packages: ['@fastify/proxy-addr', 'fastify', 'ipaddr.js', 'prom-client'] },
   'server/oci': surface('jose', 'lru-cache'),
   'server/dialects/native': {
     knows: ['server/core', 'server/http', 'contract'],

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fastify } from 'fastify';
 import type { Platform } from '#core/platform.ts';
 import { openOci } from '#test/oci-client.ts';
-import { type Peer, peerOf } from './peer.ts';
+import { type Peer, peerOf, senderOf } from './peer.ts';
 import { isInRanges, parseAddressRange, plainSite, type Site } from './site.ts';
 
 const trustedProxies = ['10.0.0.0/8', 'fd00::/8', '192.0.2.7'].map(parseAddressRange);
@@ -19,12 +19,15 @@ async function peerFor({ headers = {}, from = '203.0.113.5', site: changes = {} 
   const isTrusted = (address: string) => isInRanges(address, site.trustedProxies);
   const app = fastify({ trustProxy: site.trustedProxies.length > 0 && isTrusted });
   let peer: Peer | undefined;
+  let sender: unknown;
   app.get('/', async (request) => {
     peer = peerOf(platform, site, request);
+    sender = senderOf(site, request.raw);
+    assert.deepEqual(sender, { ip: request.ip, host: request.host }, 'past Fastify the same comes out');
     return 'ok';
   });
   await app.inject({ url: '/', headers: { host: 'eu.example.com', ...headers }, remoteAddress: from });
-  assert.ok(peer);
+  assert.ok(peer && sender);
   return peer;
 }
 

@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http';
+import proxyAddr from '@fastify/proxy-addr';
 import type { FastifyRequest } from 'fastify';
 import type { Platform, Region } from '#core/platform.ts';
-import type { Site } from './site.ts';
+import { isInRanges, type Site } from './site.ts';
 
 /** Who speaks to us, and as whom they address us. Forwarded headers have counted already where they may (`app.ts`). */
 export type Peer = {
@@ -16,6 +18,22 @@ export function peerOf(platform: Platform, site: Site, request: FastifyRequest):
     address: addressOf(request),
     region: regionOf(platform, request),
     baseUrl: baseUrlOf(platform, site, request),
+  };
+}
+
+/** Whose forwarded headers count. */
+export function isTrustedProxy({ trustedProxies }: Site, address: string | undefined): boolean {
+  return address !== undefined && trustedProxies.length > 0 && isInRanges(address, trustedProxies);
+}
+
+/** What Fastify would find out of a request that goes past it: the client behind listed proxies, and the host it asked for. */
+export function senderOf(site: Site, request: IncomingMessage): { ip: string | undefined; host: string | undefined } {
+  const { headers, socket } = request;
+  if (!isTrustedProxy(site, socket.remoteAddress)) return { ip: socket.remoteAddress, host: headers.host };
+  const forwardedHost = String(headers['x-forwarded-host'] ?? '');
+  return {
+    ip: proxyAddr(request, (address) => isTrustedProxy(site, address)),
+    host: forwardedHost.slice(forwardedHost.lastIndexOf(',') + 1).trim() || headers.host,
   };
 }
 

@@ -5,16 +5,17 @@ import { type TestContext, test } from 'node:test';
 import { revokeToken } from '#core/token-changes.ts';
 import { createToken } from '#core/tokens.ts';
 import type { RequestEnd } from '#http/request-end.ts';
+import { parseAddressRange, plainSite } from '#http/site.ts';
 import { type Answer, type AskOptions, basic, pushImage, signInFor } from '#test/oci-client.ts';
 import { listen, openRegistry, sha256 } from '#test/registry-client.ts';
 import { bindQuickPulls } from './quick-pull.ts';
 
 /** The ordinary way here only says that it was taken. */
-async function openBoth(t: TestContext) {
+async function openBoth(t: TestContext, site = plainSite) {
   const registry = await openRegistry(t);
   const ends: RequestEnd[] = [];
   const server = createServer((_request, response) => response.writeHead(299).end());
-  bindQuickPulls(server, registry.platform, [(end) => ends.push(end)]);
+  bindQuickPulls(server, registry.platform, site, [(end) => ends.push(end)]);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
@@ -117,6 +118,25 @@ test('a blob that the store gives itself takes the short way, and its URL is giv
     if (one.isQuick) assert.match(headers.location ?? '', /^https:\/\/store\.example\.com\/[0-9a-f/]+$/);
     const [here, ordinary] = [await askPort(whole, ...ask(one)), await registry.ask(...ask(one))];
     assert.deepEqual(comparable(here), comparable(ordinary), one.name);
+  }
+});
+
+// Otherwise the audit log would have the proxy's address for everybody's, or what any client makes up.
+test('behind a proxy the short way knows who asks', async (t) => {
+  const forwarded = { 'x-forwarded-for': '198.51.100.9', 'x-forwarded-proto': 'https' };
+  for (const [trusted, address] of [
+    ['127.0.0.1', '198.51.100.9'],
+    ['10.0.0.0/8', '127.0.0.1'],
+  ] as const) {
+    const { quick, ends, token } = await openBoth(t, { ...plainSite, trustedProxies: [parseAddressRange(trusted)] });
+    const { status } = await askPort(quick, 'GET', `${manifest}/v1`, {
+      headers: { authorization: token, ...forwarded },
+    });
+    assert.equal(status, 200);
+    assert.deepEqual(
+      ends.map((end) => end.address),
+      [address],
+    );
   }
 });
 

@@ -3,9 +3,10 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import { getBlob } from '#core/blobs.ts';
 import { getManifest } from '#core/manifests.ts';
 import type { Platform } from '#core/platform.ts';
-import { addressOf, regionOf } from '#http/peer.ts';
+import { addressOf, regionOf, senderOf } from '#http/peer.ts';
 import { type RequestEnds, tell } from '#http/request-end.ts';
 import type { RequestNotes } from '#http/request-notes.ts';
+import type { Site } from '#http/site.ts';
 import { recognise } from './authenticate.ts';
 import { describeElsewhere } from './blobs.ts';
 import { describeActor } from './exchange.ts';
@@ -18,7 +19,7 @@ import { parseRoute } from './routes.ts';
 // goes the ordinary way from its start.
 
 /** Puts the short way in front of what the server did so far. */
-export function bindQuickPulls(server: Server, platform: Platform, ends: RequestEnds): void {
+export function bindQuickPulls(server: Server, platform: Platform, site: Site, ends: RequestEnds): void {
   const [ordinary] = server.listeners('request') as RequestListener[];
   if (!ordinary) throw new Error('There is no ordinary way yet.');
   server.removeAllListeners('request');
@@ -26,8 +27,9 @@ export function bindQuickPulls(server: Server, platform: Platform, ends: Request
     // A server that is being drained says so on the ordinary way.
     if (!server.listening || !isPlain(request, platform)) return ordinary(request, response);
     const startedAt = performance.now();
-    answer(platform, request, response).then(
-      (notes) => whenClosed(response, () => tell(ends, endOf(request, response, notes, startedAt))),
+    const sender = senderOf(site, request);
+    answer(platform, sender, request, response).then(
+      (notes) => whenClosed(response, () => tell(ends, endOf(sender, request, response, notes, startedAt))),
       () => ordinary(request, response),
     );
   });
@@ -42,20 +44,24 @@ function isPlain({ method, url = '', headers }: IncomingMessage, { blobs }: Plat
     headers.range === undefined &&
     headers['if-none-match'] === undefined &&
     headers['content-length'] === undefined &&
-    headers['transfer-encoding'] === undefined &&
-    // A proxy that may be trusted says who asks, and of which region: the framework knows which proxies are.
-    headers['x-forwarded-for'] === undefined &&
-    headers['x-forwarded-host'] === undefined
+    headers['transfer-encoding'] === undefined
   );
 }
 
+type Sender = ReturnType<typeof senderOf>;
+
 /** Answers in full, or throws and has said nothing. */
-async function answer(platform: Platform, request: IncomingMessage, response: ServerResponse): Promise<RequestNotes> {
-  const { method, url = '', headers, socket } = request;
+async function answer(
+  platform: Platform,
+  sender: Sender,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<RequestNotes> {
+  const { method, url = '', headers } = request;
   const route = parseRoute(url);
   if (route?.kind !== 'manifest' && route?.kind !== 'blob') throw notPlain;
-  const region = regionOf(platform, { host: headers.host });
-  const address = addressOf({ ip: socket.remoteAddress });
+  const region = regionOf(platform, sender);
+  const address = addressOf(sender);
   const actor = await recognise(platform, { headers, address, region });
   if (!actor) throw notPlain;
   const { name, reference } = route;
@@ -85,16 +91,22 @@ function whenClosed(response: ServerResponse, done: () => void): void {
 /** Made once, because a stack would cost more than the answer. */
 const notPlain = new Error('This goes the ordinary way.');
 
-function endOf(request: IncomingMessage, response: ServerResponse, notes: RequestNotes, startedAt: number) {
-  const { method = '', url = '', headers, socket } = request;
+function endOf(
+  sender: Sender,
+  request: IncomingMessage,
+  response: ServerResponse,
+  notes: RequestNotes,
+  startedAt: number,
+) {
+  const { method = '', url = '', socket } = request;
   return {
     id: randomUUIDv7(),
     method,
     url,
     route: '/v2/*',
     hidesPath: false,
-    address: addressOf({ ip: socket.remoteAddress }),
-    host: headers.host,
+    address: addressOf(sender),
+    host: sender.host,
     notes,
     status: response.statusCode,
     isCutOff: !response.writableFinished,
