@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { BlobStore } from '#core/platform.ts';
@@ -56,3 +57,39 @@ test('a store that gives nothing any more ends the connection, and the blob look
   wire.head(`GET /v2/acme/app/blobs/${digest}`);
   await assert.rejects(wire.answer(), /the connection ended after/);
 });
+
+// What would break without this: nobody is told when the connection ends, and whoever may pull takes all open files.
+for (const headers of [[], ['Range: bytes=0-9,1000-9000000']]) {
+  test(`answers that wait for their turn on a connection open nothing (${headers})`, async (t) => {
+    const registry = await openRegistry(t);
+    const bytes = randomBytes(20 * MiB);
+    const digest = await uploadBlob(registry.owner, 'acme/app', bytes);
+    const streams = watchReads(registry);
+    const port = await listen(registry);
+    const wire = await openWire(registry, port);
+    wire.socket.pause();
+    for (let n = 0; n < 4; n++) wire.head(`GET /v2/acme/app/blobs/${digest}`, headers);
+    const other = await openWire(registry, port);
+    for (let n = 0; n < 10 || streams.length === 0; n++) {
+      other.head(`GET /v2/acme/app/blobs/${digest}`, ['Range: bytes=0-0']);
+      assert.equal((await other.answer()).bytes.length, 1);
+    }
+    assert.ok(streams.filter(({ closed }) => !closed).length <= 1);
+    wire.socket.resume();
+    for (let n = 0; n < 2; n++) assert.ok((await wire.answer()).bytes.includes(bytes.subarray(1000, 9_000_000)));
+    wire.cut();
+    for (const stream of streams) if (!stream.closed) await once(stream, 'close');
+  });
+}
+
+function watchReads({ platform: { blobs } }: Registry): Readable[] {
+  const streams: Readable[] = [];
+  const read = blobs.read.bind(blobs);
+  const watched: BlobStore['read'] = async (key, range) => {
+    const stream = await read(key, range);
+    if (stream && range?.end !== 0) streams.push(stream);
+    return stream;
+  };
+  Object.assign(blobs, { read: watched });
+  return streams;
+}

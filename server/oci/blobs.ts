@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import { type Blob, deleteBlob, getBlob, openBlob, type ReadableBlob } from '#core/blobs.ts';
@@ -63,6 +64,8 @@ async function sendContent(exchange: Exchange, blob: ReadableBlob) {
     const url = await platform.blobs.redirect(blob.objectKey);
     return reply.code(307).headers(describeElsewhere(blob, url)).send();
   }
+  // An answer behind another of its connection is told nothing when that connection ends, and would keep the store's stream.
+  if (!reply.raw.socket) await once(reply.raw, 'socket');
   const open = async (range: ByteRange): Promise<SteadyReading> => {
     const reopen = (rest: ByteRange) => openBlob(platform, blob, rest);
     return { opened: await reopen(range), range, reopen };
