@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { BlobStream } from '#core/platform.ts';
@@ -155,7 +155,9 @@ function connectSocket(place: Place, buffer: () => Buffer, receive: (count: numb
     },
   };
   const options = { host: hostname, port, noDelay: true, keepAlive: true, onread };
-  return isTls ? connectTls(options) : connectTcp(options);
+  if (!isTls) return connectTcp(options);
+  // Node names the host only when told to, and TLS has no names for addresses.
+  return connectTls(isIP(hostname) === 0 ? { ...options, servername: hostname } : options);
 }
 
 /** Undefined where this is more than a plain answer: a body of unknown length, a status that is not the last. */
