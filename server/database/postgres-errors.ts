@@ -33,6 +33,11 @@ export function isConnectionLost(error: unknown): boolean {
   return code === '' ? connectionLostMessage.test(error.message) : connectionLost.test(code);
 }
 
+/** The connection is there, and `query_timeout` has passed without an answer. */
+export function isSilence(error: unknown): boolean {
+  return error instanceof Error && /query read timeout/i.test(error.message);
+}
+
 /**
  * The connection of a transaction ended before its commit was sent. So nothing of it was done, whatever became of the
  * server, and `transact` may do all of it again.

@@ -14,6 +14,7 @@ import { imageOf, openRegistry, putManifest } from '#test/registry-client.ts';
 import { makeDatabase, startPostgres } from '#test/servers/postgres.ts';
 import { startPostgresProxy } from '#test/servers/postgres-proxy.ts';
 import { openDatabase } from './open-database.ts';
+import { openPool, tryOnLiving } from './postgres-pool.ts';
 
 // Needs a server: `npm run test:all`.
 if (testDatabaseUrl !== undefined) testOnServer(testDatabaseUrl);
@@ -67,6 +68,22 @@ function testOnServer(serverUrl: string): void {
     assert.equal((await cut('GET', '/v2/acme/app/manifests/v1')).status, 200);
     assert.equal((await pushLayer(cut)).status, 201);
     assert.ok(proxy.connections > last);
+  });
+
+  // What would break without this: while the server is silent, a pull waits minutes for what it will not get.
+  test('a server that says nothing is waited for once, however many connections to it there are', async (t) => {
+    const proxy = await startPostgresProxy(t, serverUrl);
+    const pool = openPool(proxy.url, { max: 4, acquireTimeoutMs: 5000, settings: ['select 1'], silenceMs: 300 });
+    t.after(() => pool.end());
+    const ask = async (text: string) => {
+      const [, client] = await tryOnLiving(pool, (client) => client.query(text));
+      client.release();
+    };
+    await Promise.all(Array.from({ length: 4 }, () => ask('select pg_sleep(0.05)')));
+    proxy.cut = (text) => (text === 'select 2' ? 'silent' : undefined);
+    await assert.rejects(ask('select 2'), { reason: 'unavailable' });
+    assert.deepEqual([proxy.connections, proxy.seen.filter((text) => text === 'select 2').length], [4, 1]);
+    await ask('select 3');
   });
 
   // What would break without this: a restart of the server in the middle of a push would be the client's problem.

@@ -1,5 +1,5 @@
 import { type ClientBase, Pool, type PoolClient, type PoolConfig, types } from 'pg';
-import { isConnectionLost, translatePostgresError } from './postgres-errors.ts';
+import { isConnectionLost, isSilence, translatePostgresError } from './postgres-errors.ts';
 
 export type PoolOptions = {
   max: number;
@@ -72,7 +72,7 @@ export async function takeConnection(pool: Pool): Promise<{ client: PoolClient; 
  * Does what may be done twice (a statement that only reads, the beginning of a transaction) on a connection of the pool,
  * and answers with that connection. Each old connection that turns out to be dead costs one more try, and so does the
  * first new one: after a restart of the server nobody notices that the pool was full of dead ones. A server that cannot be
- * connected to is said at once.
+ * connected to is said at once, and so is one that is silent: each of its connections would be waited for as long again.
  */
 export async function tryOnLiving<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<[T, PoolClient]> {
   for (let tries = 1; ; tries++) {
@@ -82,7 +82,7 @@ export async function tryOnLiving<T>(pool: Pool, work: (client: PoolClient) => P
     } catch (error) {
       const isUseless = isConnectionLost(error) || isPlanOutdated(error);
       client.release(isUseless);
-      if (!isUseless || (isNew && tries > 1)) rethrow(error);
+      if (!isUseless || isSilence(error) || (isNew && tries > 1)) rethrow(error);
     }
   }
 }

@@ -4,9 +4,9 @@ import { findFreePort } from './child.ts';
 
 /**
  * When the connection ends: before the server hears of the statement, or when it has done it and its answer is on the way,
- * so that nobody is told.
+ * so that nobody is told. `silent`: it stays open, and the statement arrives nowhere.
  */
-export type Cut = 'before' | 'after';
+export type Cut = 'before' | 'after' | 'silent';
 
 export type PostgresProxy = {
   /** The URL of the server by way of the proxy. */
@@ -56,6 +56,7 @@ function pass(proxy: PostgresProxy, client: Socket, server: Socket): void {
       proxy.seen.push(statement);
       const cut = proxy.cut(statement, number);
       if (cut === 'before') return end();
+      if (cut === 'silent') return;
       if (cut === 'after') isDeaf = true;
     }
     server.write(chunk);
