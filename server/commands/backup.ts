@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Environment, readConfig } from '#server/config.ts';
 import { requireInstallation } from '#server/data-dir.ts';
 import { masterKeyPath } from '#server/master-key-file.ts';
 import { findServers, openSource, openTarget } from '#server/open-copy.ts';
 import { printFaults } from './config.ts';
-import { findKeys, requireRoomForKeys, writeKeys } from './copied-keys.ts';
+import { findKeys, holdsKeys, requireRoomForKeys, writeKeys } from './copied-keys.ts';
 import { requireOtherDirectory } from './copy-target.ts';
 import { printCopy, runCopy } from './copying.ts';
 
@@ -29,7 +28,7 @@ export async function backup(environment: Environment, directory: string, flags:
       if (flags.withMasterKey && keys.length > 0) writeKeys(keys, dataDir);
       const report = { ...(await runCopy(source, target)), serversAtWork: hadServers };
       const ids = keys.map(({ id }) => id);
-      const masterKey = { ids, isIncluded: existsSync(masterKeyPath(dataDir)) };
+      const masterKey = { ids, isIncluded: holdsKeys(keys, dataDir) };
       return printCopy(report, flags.json, { directory: dataDir, masterKey }, [
         ...describeKeys(ids, masterKey.isIncluded, dataDir),
         `To look whether it is whole: LADING_DATA_DIR=${dataDir} bin/lading verify --deep`,

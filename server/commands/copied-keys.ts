@@ -28,6 +28,12 @@ export function requireRoomForKeys(keys: readonly SealKey[], directory: string):
   );
 }
 
+/** Whether all these keys lie there: an earlier backup may have left those of its time. */
+export function holdsKeys(keys: readonly SealKey[], directory: string): boolean {
+  const there = new Set(readKeyFile(masterKeyPath(directory))?.map(keyLine));
+  return keys.length > 0 && keys.every((key) => there.has(keyLine(key)));
+}
+
 /** For its owner alone, and durable. */
 export function writeKeys(keys: readonly SealKey[], directory: string): void {
   const path = masterKeyPath(directory);

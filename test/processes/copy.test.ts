@@ -108,6 +108,22 @@ test('a backup killed again and again leaves the one before, and the next run co
   await assertPulled(again, [...first, ...more]);
 });
 
+test('a backup that has the master key of an earlier time is said to lack the one in use', async (t) => {
+  const directory = makeTestDirectory(t);
+  const [data, backup] = [join(directory, 'data'), join(directory, 'backup')];
+  const lading = await start(t, data);
+  const isIncluded = async (...flags: string[]) => {
+    const { code, output } = await run(lading.env, 'backup', backup, '--json', ...flags);
+    assert.equal(code, 0, output);
+    return (JSON.parse(output) as { masterKey: { isIncluded: boolean } }).masterKey.isIncluded;
+  };
+  assert.equal(await isIncluded(), false);
+  assert.equal(await isIncluded('--with-master-key'), true);
+  assert.equal(await isIncluded(), true);
+  assert.equal((await run(lading.env, 'rotate-master-key', '--new-key')).code, 0);
+  assert.equal(await isIncluded(), false);
+});
+
 async function killWhen(env: NodeJS.ProcessEnv, args: string[], isTime: () => boolean): Promise<void> {
   const child = spawn(LADING, args, { env, stdio: 'ignore' });
   const exited = once(child, 'exit');
