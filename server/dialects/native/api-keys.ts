@@ -42,6 +42,10 @@ export function bindApiKeys(app: NativeApp, platform: Platform): void {
     },
   );
 
+  bindApiKey(app, platform);
+}
+
+function bindApiKey(app: NativeApp, platform: Platform): void {
   app.get(
     '/api-keys/:id',
     {
