@@ -17,11 +17,44 @@ const commitsEach = 200;
 const pauseMs = 250;
 
 export function newWalCheckpoints(databaseFile: string, mutex: Mutex, longWalPages: number): WalCheckpoints {
-  let worker: Worker | undefined;
   let commits = 0;
   let isBusy = false;
-  let holdsMutex = false;
   let timer: NodeJS.Timeout | undefined;
+
+  const mover = newMover({ databaseFile, mutex, longWalPages }, () => {
+    isBusy = false;
+    plan();
+  });
+  const run = () => {
+    timer = undefined;
+    isBusy = true;
+    commits = 0;
+    mover.move();
+  };
+  const plan = () => {
+    if (isBusy || timer || commits < (mover.hasBegun() ? 1 : commitsEach)) return;
+    timer = setTimeout(run, pauseMs);
+    timer.unref();
+  };
+  return {
+    wrote() {
+      commits++;
+      plan();
+    },
+    async close() {
+      clearTimeout(timer);
+      // Not in the middle: the file would be whole all the same, but the next start would do the work again.
+      await mover.end();
+    },
+  };
+}
+
+type Moved = { databaseFile: string; mutex: Mutex; longWalPages: number };
+
+/** The thread, begun when there is something to move. `moved` is called when it is ready for more. */
+function newMover({ databaseFile, mutex, longWalPages }: Moved, moved: () => void) {
+  let worker: Worker | undefined;
+  let holdsMutex = false;
 
   /** Nothing else may keep a process running that waits for its turn to write. */
   const hold = async () => {
@@ -37,16 +70,15 @@ export function newWalCheckpoints(databaseFile: string, mutex: Mutex, longWalPag
     worker?.unref();
     mutex.release();
   };
-  const end = ({ log, checkpointed }: Checkpointed) => {
+  const goOn = ({ log, checkpointed }: Checkpointed) => {
     if (!holdsMutex && log >= longWalPages && log === checkpointed) return hold();
     release();
-    isBusy = false;
-    plan();
+    moved();
   };
   const start = () => {
     const url = new URL('./wal-checkpoint-worker.ts', import.meta.url);
     const started = new Worker(url, { workerData: databaseFile, execArgv: [] });
-    started.on('message', end);
+    started.on('message', goOn);
     // Without it, SQLite's own limit (`openWriter`) does the work.
     started.on('error', () => {});
     started.on('exit', () => {
@@ -56,26 +88,13 @@ export function newWalCheckpoints(databaseFile: string, mutex: Mutex, longWalPag
     started.unref();
     return started;
   };
-  const run = () => {
-    timer = undefined;
-    isBusy = true;
-    commits = 0;
-    worker ??= start();
-    worker.postMessage('checkpoint');
-  };
-  const plan = () => {
-    if (isBusy || timer || commits < (worker ? 1 : commitsEach)) return;
-    timer = setTimeout(run, pauseMs);
-    timer.unref();
-  };
   return {
-    wrote() {
-      commits++;
-      plan();
+    hasBegun: () => worker !== undefined,
+    move() {
+      worker ??= start();
+      worker.postMessage('checkpoint');
     },
-    async close() {
-      clearTimeout(timer);
-      // Not in the middle: the file would be whole all the same, but the next start would do the work again.
+    end: async () => {
       await worker?.terminate();
     },
   };
