@@ -29,37 +29,8 @@ const restMs = 10_000;
 
 export function openQuick(find: () => Promise<Place>): Quick {
   const lines = newLines();
-  let found: Promise<Place> | undefined;
-  let restUntil = 0;
-
-  function place(): Promise<Place> {
-    if (found) return found;
-    found = find();
-    found.catch(() => {
-      found = undefined;
-    });
-    return found;
-  }
-
-  async function ask(request: Request): Promise<Answer | undefined> {
-    if (performance.now() < restUntil) return undefined;
-    const answer = await send(request).catch(() => undefined);
-    if (answer && isPlain(answer)) return answer;
-    answer?.body.destroy();
-    if (answer?.status !== 404) restUntil = performance.now() + restMs;
-    return undefined;
-  }
-
-  async function send({ method, key, query = '', range, bytes, silentMs }: Request): Promise<Answer | undefined> {
-    const to = await place();
-    const payload = bytes && !to.isTls ? createHash('sha256').update(bytes).digest('hex') : unsignedPayload;
-    const headers = signHeaders(await to.signer(), { ...to.toSign(method, key), query }, payload, range);
-    const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    if (bytes) fields.push(`content-length: ${bytes.length}\r\n`);
-    const target = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
-    const head = `${method} ${target} HTTP/1.1\r\n${fields.join('')}\r\n`;
-    return lines.take(to).ask(head, bytes, silentMs);
-  }
+  const place = newFinder(find);
+  const ask = newAsking(place, lines);
 
   async function put(key: string, bytes: Buffer, query = ''): Promise<Answer | undefined> {
     const answer = await ask({ method: 'PUT', key, query, bytes, silentMs: storedMs });
@@ -85,6 +56,47 @@ export function openQuick(find: () => Promise<Place>): Quick {
     close: lines.close,
   };
 }
+
+/** Where the store is does not change; what cannot be found out now is looked for again. */
+function newFinder(find: () => Promise<Place>): () => Promise<Place> {
+  let found: Promise<Place> | undefined;
+  return () => {
+    if (found) return found;
+    found = find();
+    found.catch(() => {
+      found = undefined;
+    });
+    return found;
+  };
+}
+
+/** Answers undefined for whatever is no plain success. */
+function newAsking(place: () => Promise<Place>, lines: Lines) {
+  let restUntil = 0;
+  return async (request: Request): Promise<Answer | undefined> => {
+    if (performance.now() < restUntil) return undefined;
+    const answer = await place()
+      .then((to) => send(to, lines, request))
+      .catch(() => undefined);
+    if (answer && isPlain(answer)) return answer;
+    answer?.body.destroy();
+    if (answer?.status !== 404) restUntil = performance.now() + restMs;
+    return undefined;
+  };
+}
+
+async function send(to: Place, lines: Lines, request: Request): Promise<Answer | undefined> {
+  const { method, key, query = '', range, bytes, silentMs } = request;
+  const payload = bytes && !to.isTls ? createHash('sha256').update(bytes).digest('hex') : unsignedPayload;
+  const headers = signHeaders(await to.signer(), { ...to.toSign(method, key), query }, payload, range);
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  if (bytes) fields.push(`content-length: ${bytes.length}\r\n`);
+  const target = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
+  const head = `${method} ${target} HTTP/1.1\r\n${fields.join('')}\r\n`;
+  return lines.take(to).ask(head, bytes, silentMs);
+}
+
+type Lines = ReturnType<typeof newLines>;
 
 /** As many as there are requests at a time; one that is free is taken before another is opened. */
 function newLines() {
