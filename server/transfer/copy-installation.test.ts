@@ -315,6 +315,55 @@ test('what the source or the target refuses is tried again, and in the end the c
   await assertSound(await serveOn(t, place, source.team));
 });
 
+// What would break without this: on S3 parts of it stay that no listing of objects shows, and are paid for.
+test('what a killed run has half written, and nobody needs any more, is removed with all its parts', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t);
+  const digest = await pushBlob(source.owner, 'acme/app-0', 'pushed and deleted');
+  const stopping = new AbortController();
+  const killed = copy(source.place, place, {
+    signal: stopping.signal,
+    target: (target) => ({ ...target, requireRoom: () => stopping.abort(new Error('killed')) }),
+  });
+  await assert.rejects(killed, /killed/);
+  const row = source.platform.db.selectFrom('blobs').select('object_key').where('digest', '=', digest);
+  const { object_key: key } = await row.executeTakeFirstOrThrow();
+  const view = await lookInto(place);
+  await view.leaveUnfinished(key);
+  assert.equal((await source.owner('DELETE', `/v2/acme/app-0/blobs/${digest}`)).status, 202);
+  const removals: unknown[] = [];
+  const copied = await copy(source.place, place, {
+    target: (target) => ({
+      ...target,
+      blobs: {
+        ...target.blobs,
+        remove: async (removed, options) => {
+          if (removed === key) removals.push(options);
+          await target.blobs.remove(removed, options);
+        },
+      },
+    }),
+  });
+  assert.deepEqual([copied.isComplete, copied.removed, removals], [true, 1, [{ isWhole: false }]]);
+  assert.deepEqual(await view.listUnfinished(), []);
+});
+
+test('a target that refuses removals at the end is whole all the same, and a server goes on with it', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t);
+  for (const text of ['a', 'b', 'c', 'd']) await pushBlob(source.owner, 'acme/app-0', text);
+  await copy(source.place, place);
+  for (const text of ['a', 'b', 'c', 'd']) await source.owner('DELETE', `/v2/acme/app-0/blobs/${digestOf(text)}`);
+  const copied = await copy(source.place, place, {
+    target: (target) => ({
+      ...target,
+      blobs: { ...target.blobs, remove: () => Promise.reject(new Error('503 SlowDown')) },
+    }),
+  });
+  assert.deepEqual([copied.isComplete, copied.removed], [true, 0]);
+  await assertSound(await serveOn(t, place, source.team));
+});
+
 test('a full target ends the copy at once', async (t) => {
   const source = await start(t);
   let writes = 0;

@@ -11,7 +11,7 @@
 // Killed at any moment, the next run does the rest. What stays true: a target that says it is whole has every row of one
 // moment of the source, and every object that these rows need, except for those it was told of as lost.
 
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { Failure } from '#core/failure.ts';
 import { newId } from '#core/ids.ts';
 import { beginCopy, endCopy, type InstallationState } from '#core/installations.ts';
@@ -174,15 +174,23 @@ function newObjectCounter({ report }: CopyOptions, { count, bytes }: Totals): (s
   };
 }
 
-/** Their rows are there, doomed, until their bytes are gone: a copy that is killed here leaves nothing without a row. */
+/**
+ * Their rows are there, doomed, until their bytes are gone: a copy that is killed here leaves nothing without a row. The copy
+ * is whole by now, so what the store refuses is left to the next run, or to a server that is started on it.
+ */
 async function removeUnneeded(target: Pick<Platform, 'db' | 'blobs' | 'now' | 'log'>): Promise<number> {
-  const platform = target as Platform;
-  let removed = 0;
-  for (;;) {
-    const count = await removeDoomed(platform);
-    removed += count;
-    if (count === 0) return removed;
+  const before = await countDoomed(target.db);
+  try {
+    while ((await removeDoomed(target as Platform)) > 0);
+  } catch (err) {
+    target.log.warn({ err }, 'not all that is no longer needed could be removed; the next run goes on');
   }
+  return before - (await countDoomed(target.db));
+}
+
+async function countDoomed(db: Kysely<Schema>): Promise<number> {
+  const { rows } = await sql<{ n: number }>`select count(*) as n from objects where state = 'doomed'`.execute(db);
+  return Number(rows[0]?.n ?? 0);
 }
 
 function notOurs(): Failure {

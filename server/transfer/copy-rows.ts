@@ -73,13 +73,17 @@ async function emptyTables({ db, engine, run }: RowTarget): Promise<void> {
   });
 }
 
-/** What only an earlier copy in this place needed, and what the source no longer has. */
+/**
+ * What only an earlier copy in this place needed, and what the source no longer has. Where that copy may have been killed in
+ * the middle of a write, a writer is named, as of any that is given up: the remover then looks for parts too.
+ */
 async function doomUnneeded({ db, engine, run, now }: RowTarget): Promise<void> {
   await db.transaction().execute(async (db) => {
     await unhurried(db, engine);
     await requireRun(db, run);
     // So written, neither engine asks once for each object.
-    await sql`update objects set state = 'doomed', refs = 0, reserved_in = null, remove_after = ${now()}
+    await sql`update objects set state = 'doomed', refs = 0, reserved_in = null, remove_after = ${now()},
+        writer_until = case when state = 'writing' then cast(${now()} as bigint) end
       where key in (select key from objects where state <> 'doomed'
         except select object_key from blobs except select object_key from upload_parts)`.execute(db);
   });
