@@ -33,8 +33,9 @@ export type ReadableBlob = Blob & { repositoryId: string };
 
 /**
  * The blob, as readable in this repository, found by one query with its registry and its link. Throws as `openRepository`,
- * `invalid` about the digest, and `not_found` about the blob. With `promise`, and for someone who may push, a found blob is leased: a 200 to HEAD
- * promises that the push it starts may use it. Who reads the bytes needs no promise, and reading must not wait for a write.
+ * `invalid` about the digest, and `not_found` about the blob. With `promise`, and for someone who may push, a found blob is
+ * leased: a 200 to HEAD promises that the push it starts may use it. Who reads the bytes needs no promise, and reading must
+ * not wait for a write.
  */
 export async function getBlob(
   platform: Platform,

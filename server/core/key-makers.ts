@@ -35,8 +35,8 @@ export async function hasKeyMaker(platform: Platform): Promise<boolean> {
 }
 
 /**
- * For the transaction that revokes it: another must be good for at least as long, or for a month. The team is locked: of two keys that are revoked at once, each would else see the
- * other. Throws `conflict`.
+ * For the transaction that revokes it: another must be good for at least as long, or for a month. The team is locked: of
+ * two keys that are revoked at once, each would else see the other. Throws `conflict`.
  */
 export async function requireNotLastKeyMaker(platform: Platform, key: KeyMaker): Promise<void> {
   if (!makesKeys(key)) return;

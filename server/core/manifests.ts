@@ -29,9 +29,9 @@ export type StoredManifest = { digest: Digest; mediaType: string; size: number; 
 export type ManifestQuery = { region: Region; name: RepositoryName; reference: string; withBytes: boolean };
 
 /**
- * The manifest under a tag or digest. One query finds the registry, the repository and the manifest, because this is
- * what a pull asks most; bytes that this process remembers are not sent again. Throws as `openRepository`, and `not_found` about the manifest. For someone who may push, it
- * is leased: a client that saw a child here will not send it again.
+ * The manifest under a tag or digest. One query finds the registry, the repository and the manifest, because this is what a
+ * pull asks most; bytes that this process remembers are not sent again. Throws as `openRepository`, and `not_found` about
+ * the manifest. For someone who may push, it is leased: a client that saw a child here will not send it again.
  */
 export async function getManifest(platform: Platform, actor: Actor, query: ManifestQuery): Promise<StoredManifest> {
   const { manifests } = platform.local;

@@ -9,8 +9,8 @@ type Compilable<Row> = { compile(): CompiledQuery<Row> };
 
 /**
  * A query whose text is built once for each database and then only filled in. Building one costs more than running it,
- * which matters on the few queries that every pull makes; Postgres keeps them parsed and planned besides. `build` gets stand-ins for the inputs: it may put them into the
- * query and must not look at them.
+ * which matters on the few queries that every pull makes; Postgres keeps them parsed and planned besides. `build` gets
+ * stand-ins for the inputs: it may put them into the query and must not look at them.
  */
 export function prepare<Input extends Record<string, string>, Row>(
   names: readonly (keyof Input & string)[],

@@ -7,11 +7,12 @@ const maxAttempts = 8;
 const maxLosses = 2;
 
 /**
- * Runs `work` in one transaction, with a platform whose `db` is that transaction and whose `now` stands still.
- * The parameter shadows the caller's platform on purpose: the outer `db` would deadlock on SQLite and escape the
- * rollback on Postgres. Inside happens nothing but database work, so that a deadlock, a lost serialization or a
- * connection that ended before the commit was sent may be tried again. Where the commit was sent and its answer was lost,
- * nobody knows whether it happened: that is `unavailable`, and the client's own question or repetition finds out. Inside another transaction it simply joins it.
+ * Runs `work` in one transaction, with a platform whose `db` is that transaction and whose `now` stands still. The
+ * parameter shadows the caller's platform on purpose: the outer `db` would deadlock on SQLite and escape the rollback on
+ * Postgres. Inside happens nothing but database work, so that a deadlock, a lost serialization or a connection that ended
+ * before the commit was sent may be tried again. Where the commit was sent and its answer was lost, nobody knows whether it
+ * happened: that is `unavailable`, and the client's own question or repetition finds out. Inside another transaction it
+ * simply joins it.
  */
 export async function transact<T>(platform: Platform, work: (platform: Platform) => Promise<T>): Promise<T> {
   if (platform.db.isTransaction) return work(platform);

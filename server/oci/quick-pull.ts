@@ -13,10 +13,10 @@ import { describeActor } from './exchange.ts';
 import { describeManifest } from './manifests.ts';
 import { parseRoute } from './routes.ts';
 
-// The short way for what a registry is asked most: GET and HEAD of a manifest with a good access token, and GET of a blob that the
-// store gives itself, where the framework takes as long as all the rest. Only the plain 200 or 307 is given here, the same as on the
-// ordinary way. Whatever else a request turns out to be (no token, a refusal, a condition, a fault), nothing has been said or counted yet when it
-// goes the ordinary way from its start.
+// The short way for what a registry is asked most: GET and HEAD of a manifest with a good access token, and GET of a blob
+// that the store gives itself, where the framework takes as long as all the rest. Only the plain 200 or 307 is given here,
+// the same as on the ordinary way. Whatever else a request turns out to be (no token, a refusal, a condition, a fault),
+// nothing has been said or counted yet when it goes the ordinary way from its start.
 
 /** Puts the short way in front of what the server did so far. */
 export function bindQuickPulls(server: Server, platform: Platform, site: Site, ends: RequestEnds): void {
