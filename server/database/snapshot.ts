@@ -3,14 +3,11 @@ import { join } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import {
   type CompiledQuery,
-  type DatabaseConnection,
   type Dialect,
-  type Driver,
   Kysely,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
-  type QueryResult,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
@@ -21,11 +18,13 @@ import { Failure } from '#core/failure.ts';
 import type { Schema } from '#core/schema.ts';
 import type { Engine } from './engine.ts';
 import { translatePostgresError } from './postgres-errors.ts';
+import { newSelectDriver } from './select-driver.ts';
 import { translateSqliteError } from './sqlite-errors.ts';
-import { refuseStreaming } from './statements.ts';
 
 /** One long read transaction on a connection of its own, beside servers at work: every question is about one moment. */
 export type Snapshot = { db: Kysely<Schema>; engine: Engine; close(): Promise<void> };
+
+const refusal = 'A snapshot is one transaction already.';
 
 export type SnapshotOptions = { url?: string | undefined; dataDir: string };
 
@@ -47,7 +46,7 @@ function openSqliteSnapshot(file: string): Snapshot {
   };
   const dialect: Dialect = {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => driverOf(ask),
+    createDriver: () => newSelectDriver(ask, { refusal }),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -79,7 +78,7 @@ async function openPostgresSnapshot(url: string): Promise<Snapshot> {
   };
   const dialect: Dialect = {
     createAdapter: () => new PostgresAdapter(),
-    createDriver: () => driverOf(ask),
+    createDriver: () => newSelectDriver(ask, { refusal }),
     createIntrospector: (db) => new PostgresIntrospector(db),
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
@@ -122,26 +121,6 @@ function snapshotOf(dialect: Dialect, engine: Engine, end: () => Promise<void>):
     await end();
   };
   return { db, engine, close };
-}
-
-function driverOf(ask: (query: CompiledQuery) => Promise<unknown[]>): Driver {
-  const connection: DatabaseConnection = {
-    executeQuery: async <R>(query: CompiledQuery): Promise<QueryResult<R>> => ({ rows: (await ask(query)) as R[] }),
-    streamQuery: refuseStreaming,
-  };
-  return {
-    init: async () => {},
-    acquireConnection: async () => connection,
-    beginTransaction: refuseTransaction,
-    commitTransaction: refuseTransaction,
-    rollbackTransaction: refuseTransaction,
-    releaseConnection: async () => {},
-    destroy: async () => {},
-  };
-}
-
-async function refuseTransaction(): Promise<never> {
-  throw new Error('A snapshot is one transaction already.');
 }
 
 /** The schema version of a database; undefined where Lading has never been. */

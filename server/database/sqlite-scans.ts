@@ -1,16 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import {
   type CompiledQuery,
-  type DatabaseConnection,
   type Dialect,
   type Driver,
-  type QueryResult,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
+import { newSelectDriver } from './select-driver.ts';
 import type { ScanAnswer, ScanQuestion } from './sqlite-scan-worker.ts';
-import { refuseStreaming } from './statements.ts';
 
 /**
  * Kysely on a read-only connection that lives in a thread of its own: a select that takes a second there stops nobody,
@@ -61,23 +59,10 @@ function newDriver(file: string): Driver {
       worker.postMessage(question);
     });
 
-  const connection: DatabaseConnection = {
-    executeQuery: async <R>(query: CompiledQuery): Promise<QueryResult<R>> => ({ rows: (await ask(query)) as R[] }),
-    streamQuery: refuseStreaming,
-  };
-  return {
-    init: async () => {},
-    acquireConnection: async () => connection,
-    beginTransaction: refuseTransaction,
-    commitTransaction: refuseTransaction,
-    rollbackTransaction: refuseTransaction,
-    releaseConnection: async () => {},
+  return newSelectDriver(ask, {
+    refusal: 'Scans are single selects.',
     destroy: async () => {
       await worker?.terminate();
     },
-  };
-}
-
-async function refuseTransaction(): Promise<never> {
-  throw new Error('Scans are single selects.');
+  });
 }

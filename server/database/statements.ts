@@ -1,6 +1,9 @@
 import type { CompiledQuery } from 'kysely';
 
-/** Whether a statement only reads; none of ours writes behind a `with`. On both engines such statements have connections on which nothing can be written. */
+/**
+ * Whether a statement only reads; none of ours writes behind a `with`. On both engines such statements have connections on
+ * which nothing can be written.
+ */
 export function isSelect({ query, sql }: CompiledQuery): boolean {
   return query.kind === 'SelectQueryNode' || (query.kind === 'RawNode' && /^\s*(?:select|with)\b/i.test(sql));
 }
