@@ -6,7 +6,6 @@ import { after } from 'node:test';
 import { type Kysely, sql } from 'kysely';
 import pg from 'pg';
 import type { Schema } from '#core/schema.ts';
-import { migrations } from '#database/migrate.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 
 /** A test, or anything else that tells when it is over. */
@@ -60,6 +59,7 @@ export async function openTestDatabase(t: Scope): Promise<Database> {
     writeFileSync(join(dataDir, 'lading.db'), sqliteTemplate, { mode: 0o600 });
   }
   database = await openDatabase({ url, dataDir, poolSize: 10 });
+  if (url) columnsMade ??= (await runOnServer(url, listColumns))[0]?.rows[0].columns;
   return database;
 }
 
@@ -83,17 +83,22 @@ const fileScope: Scope = { after: (work) => endings.push(work) };
 // Out here it is the end of the file; called in a test, it would be that test's end.
 if (testDatabaseUrl !== undefined) after(async () => void (await Promise.all(endings.map((work) => work()))));
 
+/** What every schema of this process looked like when its tables had just been made. */
+let columnsMade: string | undefined;
+
+const listColumns = `select string_agg(concat_ws(' ', table_name, column_name, data_type), ',' order by table_name,
+  column_name) as columns from information_schema.columns where table_schema = current_schema`;
+
 async function emptySchema(url: string): Promise<void> {
   const statement = `do $$ declare name text; begin
     set local session_replication_role = replica;
     for name in select tablename from pg_tables
       where schemaname = current_schema and tablename <> 'schema_migrations'
     loop execute format('delete from %I', name); end loop;
-  end $$; select number from schema_migrations order by number`;
-  const [, rest] = await runOnServer(url, statement);
-  const applied = rest?.rows.map(({ number }) => number).join();
-  // One that a test has migrated further is no other test's.
-  if (applied === migrations.map(({ number }) => number).join()) emptySchemas.push(url);
+  end $$; ${listColumns}`;
+  const [, columns] = await runOnServer(url, statement);
+  // One in which a test has renamed a table, or that it has migrated further, is no other test's.
+  if (columns?.rows[0].columns === columnsMade) emptySchemas.push(url);
 }
 
 /** A schema of its own is a database of its own to everything that does not look for others. */
