@@ -18,23 +18,28 @@ export type Answer<R> = { rows: R[]; rowCount: number | null; command: string };
 
 // Sizes and milliseconds fit into a double; `pg` hands int8 and numeric out as strings to be safe for all programs.
 const asNumber = new Set<number>([types.builtins.INT8, types.builtins.NUMERIC]);
-const typeParsers: PoolConfig['types'] = {
+const typeParsers: NonNullable<PoolConfig['types']> = {
   getTypeParser: ((oid: number, format: 'text' | 'binary') =>
     asNumber.has(oid) ? Number : types.getTypeParser(oid, format)) as typeof types.getTypeParser,
 };
 
+/** What every connection to this server has in common. */
+export const connectionTo = (url: string) => ({
+  connectionString: toStrictUrl(url),
+  keepAlive: true,
+  types: typeParsers,
+});
+
 export function openPool(url: string, { max, acquireTimeoutMs, settings, silenceMs, onConnect }: PoolOptions): Pool {
   const pool = new Pool({
-    connectionString: toStrictUrl(url),
+    ...connectionTo(url),
     max,
     connectionTimeoutMillis: acquireTimeoutMs,
     idleTimeoutMillis: 60_000,
-    keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     // A machine that is gone says nothing, and the kernel tries it for a quarter of an hour.
     ...(silenceMs !== undefined && { query_timeout: silenceMs }),
     application_name: 'lading',
-    types: typeParsers,
     onConnect: (async (client: ClientBase) => {
       await client.query(settings.join(';'));
       await onConnect?.(client);

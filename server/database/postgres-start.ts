@@ -3,6 +3,7 @@ import { Client, type ClientBase } from 'pg';
 import { Failure } from '#core/failure.ts';
 import type { Schema } from '#core/schema.ts';
 import { openPostgresStart, scanConnections } from './postgres.ts';
+import { connectionTo } from './postgres-pool.ts';
 
 /** Does what comes before the first request, on one connection that has all the time it needs. */
 export async function onStartConnection<T>(url: string, work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
@@ -62,7 +63,7 @@ async function requireSessions(url: string, client: ClientBase): Promise<void> {
 }
 
 async function keepsSessions(url: string): Promise<boolean> {
-  const options = { connectionString: url, connectionTimeoutMillis: 5000, query_timeout: 5000 };
+  const options = { ...connectionTo(url), connectionTimeoutMillis: 5000, query_timeout: 5000 };
   const [one, other] = [new Client(options), new Client(options)];
   for (const client of [one, other]) client.on('error', () => {});
   try {

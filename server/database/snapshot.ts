@@ -18,6 +18,7 @@ import { Failure } from '#core/failure.ts';
 import type { Schema } from '#core/schema.ts';
 import type { Engine } from './engine.ts';
 import { translatePostgresError } from './postgres-errors.ts';
+import { connectionTo } from './postgres-pool.ts';
 import { newSelectDriver } from './select-driver.ts';
 import { translateSqliteError } from './sqlite-errors.ts';
 
@@ -85,19 +86,12 @@ async function openPostgresSnapshot(url: string): Promise<Snapshot> {
   return snapshotOf(dialect, 'postgres', () => client.end());
 }
 
-// As in `postgres.ts`: sizes and milliseconds fit into a double.
-const asNumber = new Set<number>([pg.types.builtins.INT8, pg.types.builtins.NUMERIC]);
-
 /** A connection that nothing ends for being slow. Throws `unavailable`. */
 export async function connectPostgres(url: string): Promise<pg.Client> {
-  const getTypeParser = ((oid: number, format: 'text' | 'binary') =>
-    asNumber.has(oid) ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
   const client = new pg.Client({
-    connectionString: url,
+    ...connectionTo(url),
     connectionTimeoutMillis: 10_000,
-    keepAlive: true,
     application_name: 'lading copy',
-    types: { getTypeParser } as pg.CustomTypesConfig,
   });
   // Without a listener a server that goes away would end the process; the next question says it.
   client.on('error', () => {});
