@@ -28,7 +28,10 @@ const rules: Readonly<Record<string, Rule>> = {
   contract: { knows: [], packages: ['typebox'] },
   'server/core': { knows: [], packages: ['kysely', 'lru-cache'] },
   'server/database': adapter('pg'),
-  'server/blobs': { knows: ['server/core'], packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner'] },
+  'server/blobs': {
+    knows: ['server/core'],
+    packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner', 'undici'],
+  },
   'server/outbound': { knows: ['server/core'], packages: ['undici', 'ipaddr.js', 'tldts'] },
   'server/upstream': { knows: ['server/core'], packages: ['tldts', 'aws4fetch'] },
   'server/http': { knows: ['server/core'], packages: ['@fastify/proxy-addr', 'fastify', 'ipaddr.js', 'prom-client'] },

@@ -13,8 +13,11 @@ export function giveBackChunk({ buffer }: Uint8Array): void {
   if (buffer.byteLength === chunkBytes && spare.length < spareMax) spare.push(Buffer.from(buffer));
 }
 
-/** Of the memory of a socket, the bytes for whoever reads; and the memory for the bytes that come next. */
-export function lend(memory: Buffer, bytes: Buffer): { bytes: Buffer; next: Buffer } {
-  if (bytes.length < lentMin) return { bytes: Buffer.from(bytes), next: memory };
-  return { bytes, next: takeChunk() };
+/** The bytes that were read into a chunk, for whoever reads on. */
+export function keepRead(chunk: Uint8Array, count: number): Uint8Array {
+  const bytes = chunk.subarray(0, count);
+  if (count >= lentMin) return bytes;
+  const copy = Buffer.from(bytes);
+  giveBackChunk(chunk);
+  return copy;
 }

@@ -5,9 +5,7 @@ import type { Signer, ToSign } from './s3-signature.ts';
 /** Where the AWS client would send a request for an object, and with what it would sign it. */
 export type Place = {
   isTls: boolean;
-  hostname: string;
-  port: number;
-  host: string;
+  origin: string;
   /** Of an object, escaped. */
   pathOf: (key: string) => string;
   /** Asked anew for each request: credentials may change, and the client learns how far its clock is off. */
@@ -23,14 +21,11 @@ export async function findPlace(client: S3Client, bucket: string, prefix: string
   const url = new URL(await getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key })));
   const { config } = client;
   const region = await config.region();
-  const isTls = url.protocol === 'https:';
   const base = url.pathname.slice(0, -probe.length);
   const pathOf = (key: string) => base + key;
   return {
-    isTls,
-    hostname: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port) || (isTls ? 443 : 80),
-    host: url.host,
+    isTls: url.protocol === 'https:',
+    origin: url.origin,
     pathOf,
     signer: async () => ({ credentials: await config.credentials(), region }),
     toSign: (method, key) => ({

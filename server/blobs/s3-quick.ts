@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Answer, type Line, openLine } from './s3-line.ts';
+import { type Answer, type Connections, openConnections, type Question } from './s3-connections.ts';
 import type { Place } from './s3-place.ts';
 import { signHeaders, signQuery, unsignedPayload } from './s3-signature.ts';
 
@@ -28,9 +28,13 @@ const storedMs = 10_000;
 const restMs = 10_000;
 
 export function openQuick(find: () => Promise<Place>): Quick {
-  const lines = newLines();
+  let connections: Connections | undefined;
   const place = newFinder(find);
-  const ask = newAsking(place, lines);
+  const ask = newAsking(async (request) => {
+    const to = await place();
+    connections ??= openConnections(to.origin);
+    return connections.ask(await signed(to, request));
+  });
 
   async function put(key: string, bytes: Buffer, query = ''): Promise<Answer | undefined> {
     const answer = await ask({ method: 'PUT', key, query, bytes, silentMs: storedMs });
@@ -45,15 +49,15 @@ export function openQuick(find: () => Promise<Place>): Quick {
     put: async (key, bytes) => (await put(key, bytes)) !== undefined,
     putPart: async (key, { uploadId, number }, bytes) => {
       const answer = await put(key, bytes, `partNumber=${number}&uploadId=${encodeURIComponent(uploadId)}`);
-      return answer && /\r\netag: *([^\r]+)\r\n/i.exec(answer.head)?.[1];
+      return answer?.etag;
     },
     remove: async (key) => (await ask({ method: 'DELETE', key, silentMs: answerMs })) !== undefined,
-    signUrl: async (key, seconds, query) => {
+    signUrl: async (key, seconds, added) => {
       const to = await place();
-      const signed = signQuery(await to.signer(), to.toSign('GET', key), seconds, query);
-      return `${to.isTls ? 'https' : 'http'}://${to.host}${to.pathOf(key)}?${signed}`;
+      const query = signQuery(await to.signer(), to.toSign('GET', key), seconds, added);
+      return `${to.origin}${to.pathOf(key)}?${query}`;
     },
-    close: lines.close,
+    close: () => connections?.close(),
   };
 }
 
@@ -71,13 +75,11 @@ function newFinder(find: () => Promise<Place>): () => Promise<Place> {
 }
 
 /** Answers undefined for whatever is no plain success. */
-function newAsking(place: () => Promise<Place>, lines: Lines) {
+function newAsking(send: (request: Request) => Promise<Answer | undefined>) {
   let restUntil = 0;
   return async (request: Request): Promise<Answer | undefined> => {
     if (performance.now() < restUntil) return undefined;
-    const answer = await place()
-      .then((to) => send(to, lines, request))
-      .catch(() => undefined);
+    const answer = await send(request).catch(() => undefined);
     if (answer && isPlain(answer)) return answer;
     answer?.body.destroy();
     if (answer?.status !== 404) restUntil = performance.now() + restMs;
@@ -85,45 +87,18 @@ function newAsking(place: () => Promise<Place>, lines: Lines) {
   };
 }
 
-async function send(to: Place, lines: Lines, request: Request): Promise<Answer | undefined> {
-  const { method, key, query = '', range, bytes, silentMs } = request;
+async function signed(to: Place, { method, key, query = '', range, bytes, silentMs }: Request): Promise<Question> {
   const payload = bytes && !to.isTls ? createHash('sha256').update(bytes).digest('hex') : unsignedPayload;
   const headers = signHeaders(await to.signer(), { ...to.toSign(method, key), query }, payload, range);
-  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  if (bytes) fields.push(`content-length: ${bytes.length}\r\n`);
-  const target = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
-  const head = `${method} ${target} HTTP/1.1\r\n${fields.join('')}\r\n`;
-  return lines.take(to).ask(head, bytes, silentMs);
-}
-
-type Lines = ReturnType<typeof newLines>;
-
-/** As many as there are requests at a time; one that is free is taken before another is opened. */
-function newLines() {
-  const open = new Set<Line>();
-  const idle: Line[] = [];
-  const free = (line: Line) => void idle.push(line);
-  const gone = (line: Line) => {
-    open.delete(line);
-    if (idle.includes(line)) idle.splice(idle.indexOf(line), 1);
-  };
-  return {
-    take(to: Place): Line {
-      const line = idle.pop() ?? openLine(to, { free, gone });
-      open.add(line);
-      return line;
-    },
-    close(): void {
-      for (const line of open) line.close();
-    },
-  };
+  const path = query === '' ? to.pathOf(key) : `${to.pathOf(key)}?${query}`;
+  return { method, path, headers, body: bytes ?? null, headersTimeout: silentMs };
 }
 
 /** All that success can be here. */
 const isPlain = ({ status }: Answer) => status === 200 || status === 204 || status === 206;
 
 type Request = {
-  method: string;
+  method: Question['method'];
   key: string;
   query?: string;
   range?: string | undefined;
