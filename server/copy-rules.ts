@@ -15,6 +15,14 @@ export type Place = {
   storage?: ConfiguredStorage | undefined;
 };
 
+/** As an operator would say it, with the setting that names it. */
+export function describeStorage({ dataDir, storage }: Place, setting: string): string {
+  if (!storage) return join(dataDir ?? '', 'objects');
+  const { bucket, prefix, endpoint } = storage;
+  const below = prefix === '' ? 'without a prefix' : `below the prefix ${prefix}`;
+  return `the bucket ${bucket} ${below}${endpoint === undefined ? '' : ` at ${endpoint}`} (${setting})`;
+}
+
 /** What is found in a database without changing anything. */
 export type Found = { version: number | undefined; row: InstallationState | undefined; hasTeams: boolean };
 

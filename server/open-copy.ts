@@ -14,6 +14,7 @@ import { findSchemaVersion, openSnapshot, type Snapshot, type SnapshotOptions } 
 import type { Source, Target } from '#transfer/copy-installation.ts';
 import { seedObjects } from '#transfer/seed-objects.ts';
 import {
+  describeStorage,
   type Found,
   type Place,
   type Rules,
@@ -43,7 +44,12 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
     requireThisVersion(found, latest, isBackup ? 'The backup' : 'The source');
     if (found.row?.run) throw unfinishedSource();
     const blobs = await openStore(place, closing);
-    const source = { blobs, openSnapshot: () => openExisting(options), close };
+    const source = {
+      blobs,
+      storedIn: describeStorage(place, 'LADING_STORAGE_URL'),
+      openSnapshot: () => openExisting(options),
+      close,
+    };
     if (isBackup) return { ...source, id: found.row?.id ?? '', shows: found.row?.copied_at ?? undefined };
     const database = await openDatabase({ ...options, poolSize: 4 });
     closing.push(() => database.close());

@@ -6,7 +6,7 @@ import { findServers, openSource, openTarget } from '#server/open-copy.ts';
 import { printFaults } from './config.ts';
 import { findKeys, requireRoomForKeys, writeKeys } from './copied-keys.ts';
 import { parseTarget, requireOtherDirectory, type TargetFlags } from './copy-target.ts';
-import { type CopyReport, printCopy, runCopy } from './copying.ts';
+import { afterLoss, type CopyReport, printCopy, runCopy } from './copying.ts';
 
 /** `lading copy-store`, beside servers at work or without one. Answers the exit code. */
 export async function copyStore(environment: Environment, flags: TargetFlags & { json: boolean }): Promise<number> {
@@ -38,6 +38,7 @@ export async function copyStore(environment: Environment, flags: TargetFlags & {
 
 function nextSteps(report: CopyReport, config: Config, place: Place): string[] {
   if (!report.isComplete) return [];
+  if (report.lost.length > 0) return [afterLoss];
   const isCurrent = !report.serversAtWork && report.changesSince === 0;
   return [
     isCurrent

@@ -52,19 +52,21 @@ const linesMax = 20;
 function toSummary({ snapshotAt, rows, objects, lost, inDoubt, isComplete, removed, ...rest }: CopyReport): string[] {
   const { copied, copiedBytes, kept, keptBytes } = objects;
   const { seconds, serversAtWork, changesSince } = rest;
+  const whole = lost.length > 0 ? `Complete but for ${countObjects(lost.length, 'lost ')}` : 'Complete';
+  const headline = isComplete ? whole : 'Not complete';
   const lines = [
-    `${isComplete ? 'Complete' : 'Not complete'}: the source as it was at ${new Date(snapshotAt).toISOString()}, in ${seconds} s.`,
+    `${headline}: the source as it was at ${new Date(snapshotAt).toISOString()}, in ${seconds} s.`,
     `  ${rows} rows`,
-    `  ${copied} objects copied (${formatBytes(copiedBytes)}), ${kept} there already (${formatBytes(keptBytes)}), ${removed} removed that are no longer needed`,
+    `  ${countObjects(copied)} copied (${formatBytes(copiedBytes)}), ${kept} there already (${formatBytes(keptBytes)}), ${removed} removed that are no longer needed`,
   ];
   if (lost.length > 0) {
     lines.push(
-      `${lost.length} objects are missing or damaged in the source, and are marked as lost in the copy until they are pushed again:`,
+      `${countObjects(lost.length)} missing or damaged in the source, and marked as lost in the copy until pushed again:`,
     );
     lines.push(...shorten(lost.map(({ what, why }) => `  ${what}: ${why}`)));
   }
   if (inDoubt.length > 0) {
-    lines.push(`${inDoubt.length} objects could not be copied now:`);
+    lines.push(`${countObjects(inDoubt.length)} could not be copied now:`);
     lines.push(...shorten(inDoubt.map(({ key, digest, why }) => `  ${digest ?? key}: ${why}`)));
     lines.push('Nothing may be served from this copy yet. Run the same command again.');
   }
@@ -72,6 +74,12 @@ function toSummary({ snapshotAt, rows, objects, lost, inDoubt, isComplete, remov
   else if (serversAtWork) lines.push('A server was at work: what it takes from now on is not in the copy.');
   return lines;
 }
+
+/** Instead of an invitation to go on. */
+export const afterLoss =
+  'Before anything is served from this copy: look for them in the source, and run this again. If they are really gone, bin/lading verify --repair on the source says so for good.';
+
+const countObjects = (count: number, kind = '') => `${count} ${kind}${count === 1 ? 'object' : 'objects'}`;
 
 function shorten(lines: readonly string[]): string[] {
   const more = lines.length - linesMax;

@@ -11,7 +11,7 @@ import type { Source } from '#transfer/copy-installation.ts';
 import { printFaults } from './config.ts';
 import { findKeys, writeKeys } from './copied-keys.ts';
 import { requireOtherDirectory } from './copy-target.ts';
-import { printCopy, runCopy } from './copying.ts';
+import { afterLoss, printCopy, runCopy } from './copying.ts';
 
 /** `lading restore <directory>`: into the empty place that the configuration names. Answers the exit code. */
 export async function restore(environment: Environment, directory: string, flags: { json: boolean }): Promise<number> {
@@ -42,7 +42,9 @@ async function restoreFrom(source: Opened<Source>, backup: string, config: Confi
     const key = keys.fromBackup ? [`The master key of the backup is now in ${masterKeyPath(config.dataDir)}.`] : [];
     return printCopy(report, json, { directory: backup }, [
       ...key,
-      'Next: bin/lading verify --deep looks whether all is well; then start the servers. What was revoked or deleted after the backup was made is back: look through API keys and tokens.',
+      report.lost.length > 0
+        ? afterLoss
+        : 'Next: bin/lading verify --deep looks whether all is well; then start the servers. What was revoked or deleted after the backup was made is back: look through API keys and tokens.',
     ]);
   } finally {
     await target.close();

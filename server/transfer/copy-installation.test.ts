@@ -390,3 +390,24 @@ test('a full target ends the copy at once', async (t) => {
   });
   await assert.rejects(noRoom, /\d+ bytes do not fit/);
 });
+
+// Else a misspelt prefix would make a copy in which every blob is given up.
+test('a source whose objects are looked for in the wrong place is refused, and marks nothing as lost', async (t) => {
+  const source = await serveOn(t, await makePlace(t));
+  for (let i = 0; i < 24; i++) await pushImage(source.owner, 'acme/app', `v${i}`, [`layer ${i}`]);
+  const place = await makePlace(t);
+  const nothing = { read: async () => undefined };
+  const wrong = copy(source.place, place, {
+    source: (opened) => ({ ...opened, blobs: { ...opened.blobs, ...nothing } }),
+  });
+  await assert.rejects(
+    wrong,
+    refused(
+      'unavailable',
+      /^(\d+) of \1 objects are not in .*(objects|LADING_STORAGE_URL).*nothing was marked as lost/,
+    ),
+  );
+  await assert.rejects(serveOn(t, place, source.team), refused('unavailable', /unfinished copy/));
+  await copy(source.place, place);
+  await assertSound(await serveOn(t, place, source.team));
+});

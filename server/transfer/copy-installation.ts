@@ -33,6 +33,8 @@ export type Source = {
   live?: { db: Kysely<Schema>; now: () => number } | undefined;
   openSnapshot(): Promise<{ db: Kysely<Schema>; close(): Promise<void> }>;
   blobs: BlobStore;
+  /** Where its objects are looked for, as an operator would say it. */
+  storedIn: string;
   /** The moment that a backup shows. */
   shows?: number | undefined;
 };
@@ -110,6 +112,7 @@ async function copyUnderHold(options: CopyOptions, run: string, hold: Hold | und
     pausesMs: options.pausesMs ?? usualPauses,
   });
   const changesSince = async () => (source.live ? countChanges(source.live.db, mark) : 0);
+  requirePlausible(lost, totals.count, source.storedIn);
   if (inDoubt.length > 0) {
     return {
       snapshotAt,
@@ -132,6 +135,18 @@ async function copyUnderHold(options: CopyOptions, run: string, hold: Hold | und
   const removed = await removeUnneeded({ ...target, db: published, log: options.log });
   const since = await changesSince();
   return { snapshotAt, rows, objects, lost: lostContent, inDoubt, isComplete: true, removed, changesSince: since };
+}
+
+const lostMax = 20;
+
+/** So much is not lost: it is somewhere else. What was marked as lost here would be pushed again for nothing. */
+function requirePlausible(lost: ObjectsCopied['lost'], wanted: number, storedIn: string): void {
+  const missing = lost.filter(({ why }) => why === 'missing').length;
+  if (missing <= lostMax || missing * 2 <= wanted) return;
+  throw new Failure(
+    'unavailable',
+    `${missing} of ${wanted} objects are not in ${storedIn}: that is hardly where this installation keeps them, so nothing was marked as lost. Give the settings of its servers. If the objects are really gone, bin/lading verify --repair on the source says so for good, and a copy is made without them.`,
+  );
 }
 
 async function copySnapshot({ source, target, report, signal }: CopyOptions, run: string) {
