@@ -20,6 +20,22 @@ export async function markLost({ db }: Platform, object: KnownObject): Promise<b
   return rows.length > 0;
 }
 
+export type MarkedBlob = { registryId: string; digest: string; key: string };
+
+/** Its bytes are there after all. False if it has been pushed anew or removed meanwhile. */
+export async function takeBackLost({ db }: Platform, { registryId, digest, key }: MarkedBlob): Promise<boolean> {
+  const row = await db
+    .updateTable('blobs')
+    .set({ lost: 0 })
+    .where('registry_id', '=', registryId)
+    .where('digest', '=', digest)
+    .where('object_key', '=', key)
+    .where('lost', '=', 1)
+    .returning('digest')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /**
  * False if the blob is gone, or has no link: such a row is a bug to look into, not a number to mend.
  */

@@ -1,17 +1,19 @@
 import { sql } from 'kysely';
-import { correctKind, correctLinks } from './corrections.ts';
+import { correctKind, correctLinks, type MarkedBlob, takeBackLost } from './corrections.ts';
 import { counts } from './counts.ts';
 import { algorithmOf, type Digest, digestOf } from './digest.ts';
 import type { Platform } from './platform.ts';
 import type { Checked, Verification } from './verify.ts';
+import type { Look } from './verify-bytes.ts';
 
 const pageSize = 200;
 
-export async function verifyBlobs({ platform, repair, report }: Verification, checked: Checked): Promise<void> {
+export async function verifyBlobs(verification: Verification, checked: Checked, look: Look): Promise<void> {
+  const { platform, repair, report } = verification;
   for await (const blob of eachBlob(platform)) {
     checked.blobs++;
     const what = `${blob.digest} of ${blob.registry}`;
-    if (blob.lost) report({ kind: 'blob lost', what, expected: 'its bytes', found: 'gone until it is pushed again' });
+    if (blob.lost) await verifyLost(verification, blob, look);
     else if (blob.size !== blob.objectSize || blob.state !== 'stored') {
       const found = blob.state === null ? 'no object' : `an object ${blob.state}, ${blob.objectSize} bytes`;
       report({ kind: 'blob size', what, expected: blob.size, found });
@@ -23,6 +25,37 @@ export async function verifyBlobs({ platform, repair, report }: Verification, ch
   }
 }
 
+type LostBlob = MarkedBlob & { size: number; objectSize: number | null; state: string | null; registry: string };
+
+/** Its bytes are always read: it may have been given up by mistake, and what is marked is seldom much. */
+async function verifyLost({ platform, repair, report }: Verification, blob: LostBlob, look: Look): Promise<void> {
+  const what = `${blob.digest} of ${blob.registry}`;
+  const { key, size, digest } = blob;
+  const isStored = blob.state === 'stored' && size === blob.objectSize;
+  const fault = isStored ? await look({ key, size, digest }, true) : undefined;
+  if (!isStored || (fault && fault.kind !== 'object in doubt')) {
+    report({ kind: 'blob lost', what, expected: 'its bytes', found: 'gone until it is pushed again' });
+  } else if (fault) {
+    report({ ...fault, what });
+  } else if (repair ? await takeBackLost(platform, blob) : await isMarked(platform, blob)) {
+    const done = repair ? ({ repair: 'taken back' } as const) : {};
+    report({ kind: 'blob marked as lost is there', what, expected: 'no mark', found: 'its bytes, whole', ...done });
+  }
+}
+
+/** It may have been pushed anew while its bytes were read. */
+async function isMarked({ db }: Platform, { registryId, digest, key }: MarkedBlob): Promise<boolean> {
+  const row = await db
+    .selectFrom('blobs')
+    .select('digest')
+    .where('registry_id', '=', registryId)
+    .where('digest', '=', digest)
+    .where('object_key', '=', key)
+    .where('lost', '=', 1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 async function* eachBlob({ db }: Platform) {
   let after = { registryId: '', digest: '' };
   for (;;) {
@@ -30,7 +63,15 @@ async function* eachBlob({ db }: Platform) {
       .selectFrom('blobs as b')
       .innerJoin('registries as g', 'g.id', 'b.registry_id')
       .leftJoin('objects as o', 'o.key', 'b.object_key')
-      .select(['b.registry_id as registryId', 'b.digest', 'b.size', 'b.links', 'b.lost', 'g.name as registry'])
+      .select([
+        'b.registry_id as registryId',
+        'b.digest',
+        'b.size',
+        'b.links',
+        'b.lost',
+        'g.name as registry',
+        'b.object_key as key',
+      ])
       .select(['o.size as objectSize', 'o.state', counts.links.as('counted')])
       .where(sql<boolean>`(b.registry_id, b.digest) > (${after.registryId}, ${after.digest})`)
       .orderBy('b.registry_id')

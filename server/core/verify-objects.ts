@@ -1,30 +1,56 @@
-import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { correctUses, markLost } from './corrections.ts';
 import { counts, type KnownObject, usesObject } from './counts.ts';
-import { algorithmOf, type Digest, toDigest } from './digest.ts';
+import { Failure } from './failure.ts';
 import type { Platform } from './platform.ts';
-import type { Checked, Finding, Verification } from './verify.ts';
+import type { Checked, Verification } from './verify.ts';
+import type { Fault, Look } from './verify-bytes.ts';
 
 /** Each page reads all blobs once: there is no index by object (decision 0021). */
 const pageSize = 50_000;
 
 type StoredObject = KnownObject & { size: number; refs: number; uses: number };
-type Fault = Pick<Finding, 'kind' | 'expected' | 'found'>;
+export type SuspectObject = StoredObject & { fault: Fault | undefined };
 
-/** Every object that a row calls stored: in the store, of that size, used as often as it says. */
-export async function verifyObjects(verification: Verification, checked: Checked): Promise<void> {
+/** Every object that a row calls stored: in the store, of that size, used as often as it says? Changes and reports nothing. */
+export async function findSuspects(
+  { platform, deep }: Verification,
+  checked: Checked,
+  look: Look,
+): Promise<SuspectObject[]> {
+  const suspects: SuspectObject[] = [];
   let after = '';
   for (;;) {
-    const page = await listStored(verification.platform, after);
+    const page = await listStored(platform, after);
     for (const object of page) {
-      await verifyObject(verification, object, checked);
+      const found = await look(object, deep);
+      const fault = found && (await isNeeded(platform, object)) ? found : undefined;
+      if (fault || object.refs !== object.uses) suspects.push({ ...object, fault });
       checked.objects++;
     }
     const last = page.at(-1);
-    if (!last || page.length < pageSize) return;
+    if (!last || page.length < pageSize) return suspects;
     after = last.key;
   }
+}
+
+const many = 20;
+
+/** A store that is not the servers' own has nothing of what is looked for. Throws `conflict` before all would be given up. */
+export function requireOwnStore(suspects: readonly SuspectObject[], { objects }: Checked): void {
+  const lost = suspects.filter(({ fault, digest }) => digest !== null && isSure(fault)).length;
+  if (lost <= many || lost * 2 <= objects) return;
+  throw new Failure(
+    'conflict',
+    `${lost} of ${objects} objects are missing or damaged and would be marked as lost, so nothing was changed: look whether LADING_STORAGE_URL (its bucket and prefix) or LADING_DATA_DIR names the place that the servers use, and only if their bytes are gone for good run this again with --yes.`,
+  );
+}
+
+/** An error of the store is no answer: only what is surely gone or damaged is given up. */
+const isSure = (fault: Fault | undefined): boolean => fault !== undefined && fault.kind !== 'object in doubt';
+
+export async function verifySuspects(verification: Verification, suspects: readonly SuspectObject[]): Promise<void> {
+  for (const suspect of suspects) await verifySuspect(verification, suspect);
 }
 
 function listStored({ scans }: Platform, after: string): Promise<StoredObject[]> {
@@ -57,53 +83,17 @@ function listStored({ scans }: Platform, after: string): Promise<StoredObject[]>
     .execute();
 }
 
-async function verifyObject(verification: Verification, object: StoredObject, checked: Checked): Promise<void> {
-  const { platform, repair, report } = verification;
+async function verifySuspect({ platform, repair, report }: Verification, object: SuspectObject): Promise<void> {
   if (object.refs !== object.uses) {
     const isCorrected = repair && object.uses > 0 && (await correctUses(platform, object));
     const fault = { kind: 'object uses', expected: object.uses, found: object.refs } as const;
     report({ ...fault, what: await nameObject(platform, object), repair: isCorrected ? 'corrected' : undefined });
   }
-  const fault = await findFault(verification, object, checked);
+  const { fault } = object;
   if (!fault || !(await isNeeded(platform, object))) return;
   const what = await nameObject(platform, object);
-  // An error of the store is no answer: only what is surely gone or damaged is given up.
-  const isLost = repair && fault.kind !== 'object in doubt' && (await markLost(platform, object));
+  const isLost = repair && isSure(fault) && (await markLost(platform, object));
   report({ ...fault, what, repair: isLost ? 'marked as lost' : undefined });
-}
-
-async function findFault(
-  { platform, deep }: Verification,
-  { key, size, digest }: StoredObject,
-  checked: Checked,
-): Promise<Fault | undefined> {
-  try {
-    const found = await platform.blobs.size(key);
-    if (found === undefined) return { kind: 'object missing', expected: `${size} bytes`, found: 'nothing' };
-    if (found !== size) return { kind: 'object of wrong size', expected: size, found };
-    return deep && digest !== null ? await findDamage(platform, key, digest as Digest, checked) : undefined;
-  } catch (error) {
-    platform.log.warn({ key, err: error }, 'an object could not be read');
-    return { kind: 'object in doubt', expected: `${size} bytes`, found: 'an error of the store' };
-  }
-}
-
-async function findDamage(
-  platform: Platform,
-  key: string,
-  digest: Digest,
-  checked: Checked,
-): Promise<Fault | undefined> {
-  const bytes = await platform.blobs.read(key);
-  if (!bytes) return { kind: 'object missing', expected: digest, found: 'nothing' };
-  const algorithm = algorithmOf(digest);
-  const hash = createHash(algorithm);
-  for await (const chunk of bytes as AsyncIterable<Uint8Array>) {
-    checked.bytesRead += chunk.length;
-    hash.update(chunk);
-  }
-  const found = toDigest(algorithm, hash);
-  return found === digest ? undefined : { kind: 'object damaged', expected: digest, found };
 }
 
 /** Meanwhile it may have been removed for good reasons; and a blob that is known to be lost needs it no more. */

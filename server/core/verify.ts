@@ -4,13 +4,15 @@
 // master keys open the stored secrets.
 //
 // A repair corrects counters, marks blobs whose bytes are gone or damaged as lost (the next push of the digest replaces
-// them) and finishes removals that are due. It never deletes what a row still needs.
+// them), takes that back where they are there after all, and finishes removals that are due. It never deletes what a row
+// still needs. The whole store is looked at before anything is changed: it may be the wrong one, or away.
 
 import { sql } from 'kysely';
 import { removeDoomed } from './objects.ts';
 import type { Platform } from './platform.ts';
+import { newLook } from './verify-bytes.ts';
 import { verifyBlobs, verifyManifests } from './verify-counters.ts';
-import { verifyObjects } from './verify-objects.ts';
+import { findSuspects, requireOwnStore, verifySuspects } from './verify-objects.ts';
 import { verifySecrets } from './verify-secrets.ts';
 import { verifyRegistries, verifyRepositories } from './verify-totals.ts';
 
@@ -21,6 +23,7 @@ export type FindingKind =
   | 'object in doubt'
   | 'object uses'
   | 'blob lost'
+  | 'blob marked as lost is there'
   | 'blob links'
   | 'blob size'
   | 'manifest damaged'
@@ -43,7 +46,7 @@ export type Finding = {
   expected: string | number;
   found: string | number;
   /** What was done about it; undefined: nothing. */
-  repair?: 'corrected' | 'marked as lost' | 'removed' | undefined;
+  repair?: 'corrected' | 'marked as lost' | 'taken back' | 'removed' | undefined;
 };
 
 export type Verification = {
@@ -51,6 +54,8 @@ export type Verification = {
   /** Reads all bytes and hashes them. */
   deep: boolean;
   repair: boolean;
+  /** A repair may give up most of what there is. */
+  isSure?: boolean | undefined;
   report: (finding: Finding) => void;
 };
 
@@ -59,6 +64,7 @@ export type Checked = Record<
   number
 >;
 
+/** Throws `unavailable` when the store only fails, and `conflict` for a repair that would give up most of what there is. */
 export async function verify(verification: Verification): Promise<Checked> {
   const checked: Checked = {
     objects: 0,
@@ -69,9 +75,12 @@ export async function verify(verification: Verification): Promise<Checked> {
     secrets: 0,
     bytesRead: 0,
   };
+  const look = newLook(verification.platform, checked);
+  const suspects = await findSuspects(verification, checked, look);
+  if (verification.repair && !verification.isSure) requireOwnStore(suspects, checked);
   // Blobs first: what is known to be lost is said once, and what is found lost after it likewise.
-  await verifyBlobs(verification, checked);
-  await verifyObjects(verification, checked);
+  await verifyBlobs(verification, checked, look);
+  await verifySuspects(verification, suspects);
   await verifyManifests(verification, checked);
   await verifyRepositories(verification, checked);
   await verifyRegistries(verification, checked);
