@@ -59,8 +59,8 @@ export async function writePieces(bucket: Bucket, key: string, pieces: AsyncIter
     await Promise.all(inFlight);
     if (failure !== undefined) throw failure;
     await complete(bucket, key, uploadId, parts, size);
-    // Nobody will look for others of this key once it is whole.
-    if (!isOnly) await abortUploads(bucket, key).catch(() => {});
+    // Nobody will look for others of this key once it is whole; where we cannot either, it must not count as whole.
+    if (!isOnly) await abortUploads(bucket, key);
     return size;
   } catch (error) {
     // A part that is still being stored when the upload is aborted may outlive it. Where the store is well, wait for it.
