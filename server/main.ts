@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Failure } from '#core/failure.ts';
+import { Failure, sentenceForOperator } from '#core/failure.ts';
 import {
   type Commands,
   commandHelp,
@@ -54,7 +54,9 @@ without --repair.`,
     flags: {
       deep: 'also read every byte and compare the digests',
       repair: `correct counters; mark blobs whose bytes are gone or damaged as lost, so that the next push of
-their digest replaces them; finish removals that are due. Nothing that is needed is deleted`,
+their digest replaces them, and take that back where they are there; finish removals that are due.
+Nothing that is needed is deleted`,
+      yes: 'with --repair: mark blobs as lost even where that is more than half of all there is',
       json,
     },
     exits: { 0: 'all is well', 1: 'something was found, repaired or not', 2: 'could not look' },
@@ -62,6 +64,7 @@ their digest replaces them; finish removals that are due. Nothing that is needed
       (await import('#server/commands/verify.ts')).verifyInstallation(process.env, {
         deep: flags.has('deep'),
         repair: flags.has('repair'),
+        yes: flags.has('yes'),
         json: flags.has('json'),
       }),
   },
@@ -191,7 +194,7 @@ function readVersion(): string {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  console.error(isSentence(error) ? `lading: ${error.message}` : error);
+  console.error(isSentence(error) ? `lading: ${sentenceForOperator(error)}` : error);
   process.exitCode = 2;
 }
 

@@ -4,7 +4,7 @@ import type { BlobStream, ByteRange } from '#core/platform.ts';
 import { readSteadily } from '#core/steady-reading.ts';
 import { requireObjectKey } from './object-key.ts';
 import { addressOf, type Bucket } from './s3-bucket.ts';
-import { isBareNotFound, isNoSuchKey, rethrow } from './s3-errors.ts';
+import { isBareRefusal, isNoSuchKey, rethrow } from './s3-errors.ts';
 
 /** To the head of an answer: somebody waits for it, and each of a few attempts has as long. */
 const answer = { requestTimeout: 15_000 };
@@ -67,7 +67,7 @@ export async function findSize(bucket: Bucket, key: string): Promise<number | un
     if (ContentLength === undefined) throw new Error(`The store does not say how long the object ${key} is.`);
     return ContentLength;
   } catch (error) {
-    if (!isBareNotFound(error)) rethrow(error);
+    if (!isBareRefusal(error)) rethrow(error);
   }
   const stream = await openObjectStream(bucket, key);
   if (!stream) return undefined;

@@ -1,4 +1,4 @@
-import { Failure } from '#core/failure.ts';
+import { Failure, sentenceForOperator } from '#core/failure.ts';
 import { openLog } from '#server/log.ts';
 import { awaitStopSignal } from '#server/stop-signal.ts';
 import { type Copied, copyInstallation, type Source, type Target } from '#transfer/copy-installation.ts';
@@ -25,7 +25,7 @@ export async function runCopy(source: Source, target: Target): Promise<Copied & 
     return { ...copied, seconds: Math.round((performance.now() - startedAt) / 100) / 10 };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    throw new Failure(error.reason, `${error.message} ${goesOn}`);
+    throw new Failure(error.reason, `${sentenceForOperator(error)} ${goesOn}`);
   } finally {
     progress.end();
   }

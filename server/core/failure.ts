@@ -50,6 +50,8 @@ export type FailureDetail = {
   /** A secret was presented and refused, as opposed to none presented. */
   isBadToken?: boolean;
   retryAfterSeconds?: number;
+  /** The same with what only the operator may know: where it is, and which setting to check. */
+  forOperator?: string;
   /** Bytes of an upload that are safely kept, for a client that must resume. */
   received?: number;
   used?: number;
@@ -68,4 +70,9 @@ export class Failure extends Error {
     this.reason = reason;
     this.detail = detail;
   }
+}
+
+/** For the log and the command line; clients get `message`. */
+export function sentenceForOperator(error: Error): string {
+  return (error instanceof Failure && error.detail.forOperator) || error.message;
 }

@@ -4,6 +4,7 @@
 // anew.
 
 import type { Kysely } from 'kysely';
+import { sentenceForOperator } from '#core/failure.ts';
 import { requireRun } from '#core/installations.ts';
 import type { BlobStore, Log } from '#core/platform.ts';
 import type { Schema } from '#core/schema.ts';
@@ -91,7 +92,7 @@ async function copyOne(
     signal.throwIfAborted();
     if (isFull(error)) throw error;
     options.log.warn({ key, err: error }, 'an object could not be copied');
-    result.inDoubt.push({ key, digest, why: (error as Error).message });
+    result.inDoubt.push({ key, digest, why: sentenceForOperator(error as Error) });
     return undefined;
   }
   if (outcome === 'missing' || outcome === 'damaged') {
