@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -46,6 +47,35 @@ test('verify looks beside a server at work, and its exit code tells what it saw'
   const table = await run(lading.env);
   assert.equal(table.code, 1);
   assert.match(table.output, /^blob lost +sha256:2c26\S+ of default +its bytes +gone until it is pushed again$/m);
+  assert.match(table.output, /^Looked at 1 registry, 1 repository, 0 manifests, 1 blob, .* and 1 object, /m);
+  assert.match(table.output, /^1 finding\.\n.* comes back when an image that has it is pushed again\./m);
+  assert.doesNotMatch(table.output, /--repair/, 'it would do nothing more');
+});
+
+test('a repair with the wrong place of the objects is refused, and a table has its end', async (t) => {
+  const dataDir = makeTestDirectory(t);
+  const lading = await startLading({ dataDir });
+  t.after(() => lading.kill9());
+  const headers = { authorization: `Bearer ${lading.key}` };
+  for (let i = 0; i < 60; i++) {
+    const body = `layer ${i}`;
+    const digest = createHash('sha256').update(body).digest('hex');
+    const url = `${lading.url}/v2/default/app/blobs/uploads/?digest=sha256:${digest}`;
+    assert.equal((await fetch(url, { method: 'POST', headers, body })).status, 201);
+  }
+  const view = await lookIntoStoreOf(lading.env);
+  for (const key of (await view.listObjects()).keys()) await view.loseObject(key);
+  const refused = await run(lading.env, '--repair');
+  assert.equal(refused.code, 2, refused.output);
+  assert.match(refused.output, /^lading: 60 of 60 objects .* nothing was changed: .*--yes\.$/m);
+
+  const { code, output } = await run(lading.env);
+  assert.equal(code, 1);
+  assert.equal(output.match(/^object missing /gm)?.length, 50);
+  assert.match(output, /^and 10 more \(--json has all\)\n\n60 findings\.\n--repair /m);
+
+  const repaired = await run(lading.env, '--repair', '--yes');
+  assert.match(repaired.output, /^60 findings\.\n60 of them were repaired\.\nA blob that is lost comes back /m);
 });
 
 test('verify ends with 2 where there is nothing to look at, and makes nothing', async (t) => {
@@ -69,7 +99,7 @@ test('verify finds secrets that the configured keys do not open', async (t) => {
   assert.equal(code, 1, output);
   assert.match(
     output,
-    /^secrets lost +1 keys that sign access tokens .* sealed with "[0-9a-f]{12}", which is not configured$/m,
+    /^secrets lost +keys that sign access tokens: 1 .* sealed with "[0-9a-f]{12}", which is not configured$/m,
   );
   assert.match(output, /A lost master key/);
 });

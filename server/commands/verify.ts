@@ -6,7 +6,12 @@ import { openForInspection } from '#server/open-platform.ts';
 import { openSecrets } from '#server/seal.ts';
 import { printFaults } from './config.ts';
 
-export type VerifyFlags = { deep?: boolean | undefined; repair?: boolean | undefined; json?: boolean | undefined };
+export type VerifyFlags = {
+  deep?: boolean | undefined;
+  repair?: boolean | undefined;
+  yes?: boolean | undefined;
+  json?: boolean | undefined;
+};
 
 /** `lading verify`, beside a server at work or without one. Answers 0: well, 1: something was found, 2: could not look. */
 export async function verifyInstallation(environment: Environment, flags: VerifyFlags): Promise<number> {
@@ -22,27 +27,75 @@ export async function verifyInstallation(environment: Environment, flags: Verify
   );
   const findings: Finding[] = [];
   try {
-    const { deep = false, repair = false } = flags;
-    const checked = await verify({ platform, deep, repair, report: (finding) => findings.push(finding) });
-    console.log(flags.json ? JSON.stringify({ checked, findings }, null, 2) : toReport(checked, findings, flags));
+    const { deep = false, repair = false, yes: isSure } = flags;
+    const checked = await verify({ platform, deep, repair, isSure, report: (finding) => findings.push(finding) });
+    const print = () => toReport(checked, findings, flags).join('\n');
+    console.log(flags.json ? JSON.stringify({ checked, findings }, null, 2) : print());
   } finally {
     await close();
   }
   return findings.length > 0 ? 1 : 0;
 }
 
-function toReport(checked: Checked, findings: readonly Finding[], { deep, repair }: VerifyFlags): string {
-  const { objects, blobs, manifests, repositories, registries, secrets, bytesRead } = checked;
-  const looked = `Looked at ${registries} registries, ${repositories} repositories, ${manifests} manifests, ${blobs} blobs, ${secrets} sealed secrets and ${objects} objects${deep ? `, reading ${bytesRead} bytes` : ', without reading their bytes (--deep does)'}.`;
-  if (findings.length === 0) return `${looked}\nAll is well.`;
-  const repaired = findings.filter((finding) => finding.repair !== undefined).length;
-  const advice = repair
-    ? `${repaired} of them were repaired.`
-    : '--repair corrects counters and marks lost blobs as such.';
-  const lost = findings.some(({ kind }) => kind === 'secrets lost') ? [lostAdvice] : [];
-  return [looked, '', ...toTable(findings), '', `${findings.length} findings. ${advice}`, ...lost].join('\n');
+function toReport(checked: Checked, findings: readonly Finding[], flags: VerifyFlags): string[] {
+  const looked = describeLook(checked, flags);
+  if (findings.length === 0) return [looked, 'All is well.'];
+  const shown = findings.slice(0, rowsShown);
+  const rest = findings.length - shown.length;
+  const more = rest > 0 ? [`and ${rest} more (--json has all)`] : [];
+  return [
+    looked,
+    '',
+    ...toTable(shown),
+    ...more,
+    '',
+    `${count(findings.length, 'finding')}.`,
+    ...advise(findings, flags),
+  ];
 }
 
+const rowsShown = 50;
+
+function describeLook(checked: Checked, { deep }: VerifyFlags): string {
+  const looked = [
+    count(checked.registries, 'registry', 'registries'),
+    count(checked.repositories, 'repository', 'repositories'),
+    count(checked.manifests, 'manifest'),
+    count(checked.blobs, 'blob'),
+    count(checked.secrets, 'sealed secret'),
+  ].join(', ');
+  const read = deep ? `reading ${count(checked.bytesRead, 'byte')}` : 'without reading their bytes (--deep does)';
+  return `Looked at ${looked} and ${count(checked.objects, 'object')}, ${read}.`;
+}
+
+const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+
+/** What helps, of what was found. */
+function advise(findings: readonly Finding[], { repair }: VerifyFlags): string[] {
+  const has = (...kinds: Finding['kind'][]) => findings.some(({ kind }) => kinds.includes(kind));
+  const repaired = findings.filter((finding) => finding.repair !== undefined).length;
+  const lines: string[] = [];
+  if (repaired > 0) lines.push(`${repaired} of them ${repaired === 1 ? 'was' : 'were'} repaired.`);
+  if (!repair && !findings.every(({ kind }) => notRepaired.has(kind))) lines.push(repairAdvice);
+  if (has('blob lost') || findings.some((finding) => finding.repair === 'marked as lost')) lines.push(pushAdvice);
+  if (has('object in doubt')) lines.push('What is in doubt was left as it is: run this again when the store answers.');
+  if (has('manifest damaged')) lines.push('A damaged manifest is mended by deleting the image and pushing it again.');
+  if (has('secrets lost')) lines.push(lostAdvice);
+  return lines;
+}
+
+const notRepaired: ReadonlySet<Finding['kind']> = new Set([
+  'blob lost',
+  'blob size',
+  'manifest damaged',
+  'object in doubt',
+  'secrets lost',
+]);
+
+const repairAdvice =
+  '--repair corrects counters, marks blobs whose bytes are gone or damaged as lost, and takes that back where they are there.';
+const pushAdvice =
+  'A blob that is lost comes back when an image that has it is pushed again. Or delete the images that name it and collect garbage: then it is reported no more.';
 const lostAdvice =
   'The server does not start with secrets that nothing opens. Put the right master key back; docs/configuration.md, "A lost master key", says what to do without it.';
 

@@ -29,7 +29,7 @@ test('what no configured key opens is counted by what it is, and found by verify
   const checked = await verify({ platform, ...looked });
   assert.equal(checked.secrets, sealedColumns.length + 2);
   const { kind, what, found } = findings[0] ?? {};
-  assert.deepEqual([kind, what, findings.length], ['secrets lost', '2 secrets of connections', 1]);
+  assert.deepEqual([kind, what, findings.length], ['secrets lost', 'secrets of connections: 2', 1]);
   assert.match(String(found), /^sealed with "old", but that key does not open them$/);
   findings.length = 0;
   await verify({ platform: { ...platform, secrets: newKeys('new') }, ...looked });

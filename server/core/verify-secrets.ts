@@ -6,7 +6,7 @@ export async function verifySecrets({ platform, report }: Verification, checked:
   const { lost, looked } = await countLost(platform);
   checked.secrets = looked;
   for (const one of lost) {
-    const what = `${one.count} ${one.column.title}`;
+    const what = `${one.column.title}: ${one.count}`;
     report({ kind: 'secrets lost', what, expected: 'a configured master key that opens them', found: describe(one) });
   }
 }
