@@ -174,9 +174,7 @@ function testOnServer(serverUrl: string): void {
       await app.close();
     });
     await pushImage(owner, 'acme/app', 'v1');
-    const restarted = postgres.restart('fast');
-    await comesTrue(async () => (await ask('GET', '/readyz')).status === 503);
-    await restarted;
+    await postgres.restart('fast', () => comesTrue(async () => (await ask('GET', '/readyz')).status === 503));
     const upAt = performance.now();
     await comesTrue(async () => (await ask('GET', '/readyz')).status === 200);
     assert.ok(performance.now() - upAt < 5000, 'ready again in seconds');

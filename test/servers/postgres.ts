@@ -9,8 +9,8 @@ import { findFreePort, startChild } from './child.ts';
 
 export type Postgres = {
   url: string;
-  /** `fast` ends all sessions and shuts down; `immediate` is a crash, recovered from at the start. */
-  restart: (mode: 'fast' | 'immediate') => Promise<void>;
+  /** `fast` ends all sessions and shuts down; `immediate` is a crash, recovered from at the start. `meanwhile` it is down. */
+  restart: (mode: 'fast' | 'immediate', meanwhile?: () => Promise<void>) => Promise<void>;
   stop: () => Promise<void>;
 };
 
@@ -57,8 +57,9 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       isReady: () => answers(url),
     });
   let child = await start();
-  const restart = async (mode: 'fast' | 'immediate') => {
+  const restart: Postgres['restart'] = async (mode, meanwhile) => {
     await child.stop(mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
+    await meanwhile?.();
     child = await start();
   };
   const stop = async () => {
