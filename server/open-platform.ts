@@ -7,6 +7,7 @@ import type { BlobStore, Log, Platform, Secrets } from '#core/platform.ts';
 import type { Meter } from '#core/readings.ts';
 import { ensureRegions } from '#core/regions.ts';
 import { requireNoDraft } from '#database/draft-database.ts';
+import { requireInspectable } from '#database/inspection.ts';
 import { type Database, openDatabase } from '#database/open-database.ts';
 import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
@@ -36,8 +37,12 @@ export async function openPlatform(config: Config, log: Log, secrets: Secrets): 
   }
 }
 
-/** For commands that work beside servers: no region is made, and without `secrets` none is opened and no key needed. */
-export function openForInspection(config: Config, log: Log, secrets: Secrets = noSecrets): Promise<Installation> {
+/**
+ * For commands that work beside servers: the schema is left alone, no region is made, and without `secrets` none is opened
+ * and no key needed.
+ */
+export async function openForInspection(config: Config, log: Log, secrets: Secrets = noSecrets): Promise<Installation> {
+  await requireInspectable({ url: config.databaseUrl, dataDir: config.dataDir });
   return openAdapters(config, log, secrets);
 }
 

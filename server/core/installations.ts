@@ -22,9 +22,14 @@ export async function identify(db: Kysely<Schema>): Promise<string> {
     .values(made)
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-  const { id, run } = await db.selectFrom('installations').selectAll().executeTakeFirstOrThrow();
-  if (run !== null) throw unfinished();
-  return id;
+  const row = await db.selectFrom('installations').selectAll().executeTakeFirstOrThrow();
+  requireWhole(row);
+  return row.id;
+}
+
+/** Throws `unavailable` for an unfinished copy. */
+export function requireWhole(row: InstallationState | undefined): void {
+  if (row && row.run !== null) throw unfinished();
 }
 
 /** Before a server changes anything: what was a copy is one no more. Throws `unavailable` for an unfinished one. */
