@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Failure } from '#core/failure.ts';
 import type { InstallationState } from '#core/installations.ts';
 import type { BlobStore } from '#core/platform.ts';
+import { isBackup } from './backup-mark.ts';
 import type { ConfiguredStorage } from './config-storage.ts';
 
 // What may be copied, and where to: nobody's data is ever overwritten.
@@ -13,18 +14,36 @@ export type Place = {
   dataDir?: string | undefined;
   databaseUrl?: string | undefined;
   storage?: ConfiguredStorage | undefined;
+  /** What an operator has named them with; the settings, unless said otherwise. */
+  names?: PlaceNames | undefined;
 };
 
+export type PlaceNames = { database: string; storage: string; directory: string };
+
+export const settingNames: PlaceNames = {
+  database: 'LADING_DATABASE_URL',
+  storage: 'LADING_STORAGE_URL',
+  directory: 'LADING_DATA_DIR',
+};
+
+export const namesOf = ({ names = settingNames }: Place): PlaceNames => names;
+
 /** As an operator would say it, with the setting that names it. */
-export function describeStorage({ dataDir, storage }: Place, setting: string): string {
+export function describeStorage(place: Place): string {
+  const { dataDir, storage } = place;
   if (!storage) return join(dataDir ?? '', 'objects');
   const { bucket, prefix, endpoint } = storage;
   const below = prefix === '' ? 'without a prefix' : `below the prefix ${prefix}`;
-  return `the bucket ${bucket} ${below}${endpoint === undefined ? '' : ` at ${endpoint}`} (${setting})`;
+  return `the bucket ${bucket} ${below}${endpoint === undefined ? '' : ` at ${endpoint}`} (${namesOf(place).storage})`;
 }
 
 /** What is found in a database without changing anything. */
-export type Found = { version: number | undefined; row: InstallationState | undefined; hasTeams: boolean };
+export type Found = {
+  version: number | undefined;
+  row: InstallationState | undefined;
+  hasTeams: boolean;
+  tableOfOurs: string | undefined;
+};
 
 /** `mustBeEmpty`: or one where the same copy was begun. */
 export type Rules = { sourceId: string; mustBeEmpty: boolean };
@@ -65,6 +84,32 @@ export function requireOurs(
   throw new Failure(
     'in_use',
     `The target is not empty: it holds ${describe(row)}. Name an empty place, or empty it first.`,
+  );
+}
+
+/** Half an installation, or that of a program which calls its tables as we do. Other tables are nobody's obstacle. */
+export function requireNoTables({ version, tableOfOurs }: Found, place: Place): void {
+  if (version !== undefined || tableOfOurs === undefined) return;
+  const what = place.databaseUrl === undefined ? `lading.db in ${place.dataDir}` : `of ${namesOf(place).database}`;
+  throw new Failure(
+    'in_use',
+    `The target database ${what} is not empty: it has a table ${tableOfOurs}, and is no installation of Lading. Name an empty database or schema.`,
+  );
+}
+
+/** Its key is kept elsewhere for good reasons, and the next backup would be refused. */
+export function requireNoBackup({ dataDir }: Place): void {
+  if (dataDir === undefined || !isBackup(dataDir)) return;
+  throw new Failure('in_use', `${dataDir} is a backup, which only lading backup writes to. Name another place.`);
+}
+
+/** What lies there without rows is another installation's, or would stay for ever. */
+export async function requireEmptyBucket(place: Place, findAny: () => Promise<string | undefined>): Promise<void> {
+  const found = await findAny();
+  if (found === undefined) return;
+  throw new Failure(
+    'in_use',
+    `The target is not empty: ${describeStorage(place)} holds ${JSON.stringify(found)}, and the target database knows of no objects. Name another prefix, or remove what lies below this one if no installation uses it.`,
   );
 }
 

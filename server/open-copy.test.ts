@@ -286,3 +286,70 @@ test('an old WAL beside an earlier copy does not get into the new one', async (t
   const target = await serveOn(t, place, source.team);
   assert.deepEqual(await findBroken(target.platform), []);
 });
+
+// Its master key is kept elsewhere on purpose.
+test('a backup is no target for anything but the next backup', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t, 'embedded');
+  await copy(source.place, place, { rules: { makesBackup: true } });
+  await assert.rejects(copy(source.place, place), refused('in_use', /is a backup, which only lading backup writes to/));
+  await copy(source.place, place, { rules: { makesBackup: true } });
+});
+
+test('a database with tables of ours that no release of ours has made is not written to', async (t) => {
+  const source = await start(t);
+  const place = await makePlace(t);
+  const { db, close } = await openDatabaseOf(place).catch(async () => {
+    mkdirSync(place.dataDir ?? '', { recursive: true });
+    return openDatabaseOf(place);
+  });
+  await sql`drop table schema_migrations`.execute(db);
+  await close();
+  await assert.rejects(copy(source.place, place), refused('in_use', /not empty: it has a table \w+, and is no inst/));
+});
+
+test('a prefix under which another installation keeps its objects is no empty target', async (t) => {
+  const [source, other] = [await start(t), await start(t)];
+  await other.stop();
+  if (!other.place.storage) return;
+  await assert.rejects(
+    copy(source.place, { ...(await makePlace(t)), storage: other.place.storage }),
+    refused(
+      'in_use',
+      /^The target is not empty: the bucket .* holds ".*", and the target database knows of no objects/,
+    ),
+  );
+  const again = await serveOn(t, other.place, other.team);
+  assert.deepEqual(await findBroken(again.platform), []);
+});
+
+test('what a bucket refuses is said of the source or of the target, with its setting', async (t) => {
+  const source = await start(t);
+  const storage = source.place.storage;
+  if (!storage) return;
+  const wrong = { ...storage, bucket: 'no-such-bucket-here' };
+  const names = { database: '--to-database', storage: '--to-storage', directory: '' };
+  const sentence = (side: string, name: string) =>
+    new RegExp(`^The ${side}, the bucket no-such-bucket-here .*\\(${name}\\): The bucket .* does not exist`);
+  await assert.rejects(
+    copy(source.place, { ...(await makePlace(t)), storage: wrong, names }),
+    refused('unavailable', sentence('target', '--to-storage')),
+  );
+  await source.stop();
+  await assert.rejects(
+    copy({ ...source.place, storage: wrong }, await makePlace(t)),
+    refused('unavailable', sentence('source', 'LADING_STORAGE_URL')),
+  );
+});
+
+// By it a copy knows that servers are at work.
+test('connections have our name, whatever name their URL gives them', async (t) => {
+  const { databaseUrl, dataDir = '' } = await makePlace(t);
+  if (databaseUrl === undefined) return;
+  const url = new URL(databaseUrl);
+  url.searchParams.set('application_name', 'billing');
+  const { db, close } = await openDatabase({ url: url.href, dataDir });
+  t.after(close);
+  const { rows } = await sql`select current_setting('application_name') as name`.execute(db);
+  assert.deepEqual(rows, [{ name: 'lading' }]);
+});

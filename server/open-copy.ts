@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { openDiskStore } from '#blobs/disk.ts';
+import type { S3Store } from '#blobs/s3.ts';
 import { Failure } from '#core/failure.ts';
 import { findInstallation, identify } from '#core/installations.ts';
 import type { BlobStore } from '#core/platform.ts';
@@ -10,22 +11,29 @@ import { hasOtherSessions, takeCopyLock } from '#database/copy-lock.ts';
 import { draftDirectory, publishDraft, settleDatabase } from '#database/draft-database.ts';
 import { migrations } from '#database/migrate.ts';
 import { openDatabase } from '#database/open-database.ts';
-import { findSchemaVersion, openSnapshot, type Snapshot, type SnapshotOptions } from '#database/snapshot.ts';
+import { findSchemaVersion, findTable, openSnapshot, type Snapshot, type SnapshotOptions } from '#database/snapshot.ts';
 import type { Source, Target } from '#transfer/copy-installation.ts';
 import { seedObjects } from '#transfer/seed-objects.ts';
+import { tables } from '#transfer/tables.ts';
+import { markBackup } from './backup-mark.ts';
 import {
   describeStorage,
   type Found,
+  namesOf,
   type Place,
   type Rules,
+  requireEmptyBucket,
+  requireNoBackup,
   requireNoObjects,
+  requireNoTables,
   requireOtherStore,
   requireOurs,
   requireSpace,
   requireThisVersion,
   unfinishedSource,
 } from './copy-rules.ts';
-import { prepareDataDir } from './data-dir.ts';
+import { prepareDataDir, requireNotCutShort } from './data-dir.ts';
+import { nameStore } from './named-store.ts';
 import { findServeHolder, takeServeLock } from './serve-lock.ts';
 
 export type Opened<T> = T & { close(): Promise<void> };
@@ -43,10 +51,10 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
     const found = await look(options);
     requireThisVersion(found, latest, isBackup ? 'The backup' : 'The source');
     if (found.row?.run) throw unfinishedSource();
-    const blobs = await openStore(place, closing);
+    const blobs = await openStore(place, 'The source', closing);
     const source = {
       blobs,
-      storedIn: describeStorage(place, 'LADING_STORAGE_URL'),
+      storedIn: describeStorage(place),
       openSnapshot: () => openExisting(options),
       close,
     };
@@ -62,6 +70,7 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
 
 /** So that no other command replaces the backup while it is read. Throws `unavailable` where there is none. */
 export function takeBackup(directory: string): { release(): void } {
+  requireNotCutShort(directory);
   if (!existsSync(join(directory, 'lading.db'))) {
     throw new Failure('unavailable', `There is no backup in ${directory}: it holds no lading.db.`);
   }
@@ -98,30 +107,36 @@ export async function findServers({ dataDir, databaseUrl }: Place, { isOpenHere 
 export type TargetRules = {
   /** Only an empty place, or one where the same copy was begun. */
   mustBeEmpty?: boolean;
+  /** What is made is a backup, and only that may take the place of one. */
+  makesBackup?: boolean;
 };
 
 /** Where it is copied to: empty, or an earlier copy of the same source that no server has been started on. Locked until closed. */
 export async function openTarget(
   place: Place,
   source: Source,
-  { mustBeEmpty = false }: TargetRules = {},
+  { mustBeEmpty = false, makesBackup = false }: TargetRules = {},
 ): Promise<Opened<Target>> {
   const closing: Closing = [];
   const close = () => closeAll(closing);
   try {
     const { dataDir, databaseUrl } = place;
     if (dataDir !== undefined) {
-      prepareDataDir(dataDir);
+      if (!makesBackup) requireNoBackup(place);
+      prepareDataDir(dataDir, place.names?.directory);
       const lock = takeDirectory(dataDir);
       closing.push(() => lock.release());
     }
     if (databaseUrl !== undefined) {
-      const lock = await takeCopyLock(databaseUrl);
+      const lock = await takeCopyLock(databaseUrl, namesOf(place).database);
       closing.push(() => lock.release());
     }
     const looked = await lookAtTarget(place, { sourceId: source.id, mustBeEmpty });
-    const blobs = await openStore(place, closing);
+    if (makesBackup && dataDir !== undefined) markBackup(dataDir);
+    const blobs = await openStore(place, 'The target', closing);
     await requireOtherStore(blobs, source.blobs);
+    const isNew = !looked.finished.row && !looked.begun.row;
+    if (isNew && blobs.findAny) await requireEmptyBucket(place, blobs.findAny);
     // Last, because it leaves something behind.
     const database = await openTargetDatabase(place, looked, closing);
     const requireRoom = (bytes: number) => requireSpace(place, bytes);
@@ -140,6 +155,7 @@ async function lookAtTarget(place: Place, rules: Rules): Promise<Looked> {
   const finished = await look(databaseOf(place));
   const begun = place.databaseUrl === undefined ? await look(draftOf(place)) : nothing;
   for (const { row, hasTeams } of [finished, begun]) requireOurs(row, hasTeams, rules);
+  requireNoTables(finished, place);
   if (!finished.row && !begun.row) requireNoObjects(place);
   return { finished, begun };
 }
@@ -182,7 +198,7 @@ async function openDraft(place: Place, { finished, begun }: Looked, closing: Clo
   return { db, scans, engine, now, before: begun.row, id: finished.row?.id, publish };
 }
 
-const nothing: Found = { version: undefined, row: undefined, hasTeams: false };
+const nothing: Found = { version: undefined, row: undefined, hasTeams: false, tableOfOurs: undefined };
 
 async function look(options: SnapshotOptions): Promise<Found> {
   const snapshot = await openSnapshot(options);
@@ -191,7 +207,8 @@ async function look(options: SnapshotOptions): Promise<Found> {
     const version = await findSchemaVersion(snapshot);
     const { db } = snapshot;
     const row = version !== undefined && version >= versionWithIds ? await findInstallation(db) : undefined;
-    return { version, row, hasTeams: version !== undefined && (await hasTeams(db)) };
+    if (version !== undefined) return { version, row, hasTeams: await hasTeams(db), tableOfOurs: undefined };
+    return { ...nothing, tableOfOurs: await findTable(snapshot, ['objects', ...tables.map(({ name }) => name)]) };
   } finally {
     await snapshot.close();
   }
@@ -218,12 +235,19 @@ async function readExisting(options: SnapshotOptions, work: (snapshot: Snapshot)
   }
 }
 
-const databaseOf = ({ dataDir, databaseUrl }: Place): SnapshotOptions => ({ url: databaseUrl, dataDir: dataDir ?? '' });
+const databaseOf = (place: Place): SnapshotOptions => ({
+  url: place.databaseUrl,
+  dataDir: place.dataDir ?? '',
+  urlName: namesOf(place).database,
+});
 
-async function openStore({ dataDir, storage }: Place, closing: Closing): Promise<BlobStore> {
+type Store = BlobStore & Partial<Pick<S3Store, 'findAny'>>;
+
+async function openStore(place: Place, side: 'The source' | 'The target', closing: Closing): Promise<Store> {
+  const { dataDir, storage } = place;
   if (!storage) return openDiskStore(join(dataDir ?? '', 'objects'));
   const { openS3Store } = await import('#blobs/s3.ts');
-  const store = openS3Store(storage);
+  const store = nameStore(openS3Store(storage), `${side}, ${describeStorage(place)}`);
   closing.push(() => store.close());
   await store.check();
   return store;

@@ -11,11 +11,15 @@ import { readConfiguredKeys } from '#server/seal.ts';
 
 export type KeySource = Pick<Config, 'dataDir' | 'masterKeys' | 'masterKeyFile'>;
 
+/** `path`: of their file; without one they are in LADING_MASTER_KEY. */
+export type FoundKeys = { keys: readonly SealKey[]; isInDataDir: boolean; path: string | undefined };
+
 /** The keys that open what the source has sealed, and whether they lie in its data directory. */
-export function findKeys(config: KeySource): { keys: readonly SealKey[]; isInDataDir: boolean } {
+export function findKeys(config: KeySource): FoundKeys {
   const configured = readConfiguredKeys(config);
-  if (configured) return { keys: configured, isInDataDir: false };
-  return { keys: readKeyFile(masterKeyPath(config.dataDir)) ?? [], isInDataDir: true };
+  if (configured) return { keys: configured, isInDataDir: false, path: config.masterKeyFile };
+  const path = masterKeyPath(config.dataDir);
+  return { keys: readKeyFile(path) ?? [], isInDataDir: true, path };
 }
 
 /** Throws `in_use` where other keys lie there: they may be the only ones that open something. */

@@ -1,10 +1,10 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { Failure } from '#core/failure.ts';
 import type { Environment } from '#server/config.ts';
 import { parseStorageUrl } from '#server/config-storage.ts';
 import { parseDatabaseUrl } from '#server/config-values.ts';
-import type { Place } from '#server/copy-rules.ts';
+import type { Place, PlaceNames } from '#server/copy-rules.ts';
 
 export type TargetFlags = { toDatabase: string; toStorage: string };
 
@@ -18,12 +18,18 @@ export function parseTarget(environment: Environment, { toDatabase, toStorage }:
     ...(storage ? [] : [toDirectory('--to-storage', toStorage)]),
   ];
   const [dataDir, other = dataDir] = directories;
-  if (dataDir === other) return { dataDir, databaseUrl, storage };
+  if (dataDir === other) return { dataDir, databaseUrl, storage, names };
   throw new Failure(
     'invalid',
     `--to-database and --to-storage name two directories, ${dataDir} and ${other}, and a server has one data directory. Name the same for both.`,
   );
 }
+
+const names: PlaceNames = {
+  database: '--to-database',
+  storage: '--to-storage',
+  directory: 'of --to-database or --to-storage',
+};
 
 const isPostgres = (text: string) => /^postgres(?:ql)?:/.test(text);
 
@@ -49,10 +55,37 @@ function toDirectory(flag: string, text: string): string {
 function readIndirect(environment: Environment, text: string): string {
   const [, kind, name = ''] = /^(env|file):(.+)$/.exec(text) ?? [];
   if (kind === undefined) return text;
-  if (kind === 'file') return readFileSync(name, 'utf8').trim();
+  if (kind === 'file') return readUrlFile(name);
+  // With these the program is configured, and an unknown one is refused.
+  if (name.startsWith('LADING_')) {
+    throw new Failure(
+      'invalid',
+      `--to-database names ${name}. Put the URL into a variable that is not called LADING_….`,
+    );
+  }
   const value = environment[name]?.trim();
   if (value) return value;
   throw new Failure('invalid', `--to-database names the variable ${name}, which is not set.`);
+}
+
+function readUrlFile(path: string): string {
+  try {
+    const text = readFileSync(path, 'utf8').trim();
+    if (text !== '') return text;
+  } catch (error) {
+    throw new Failure('invalid', `The file ${path} of --to-database cannot be read: ${(error as Error).message}.`);
+  }
+  throw new Failure('invalid', `The file ${path} of --to-database is empty.`);
+}
+
+/** Throws `invalid` where one directory lies in the other: what keeps the first would keep the second. */
+export function requireOutside(target: string | undefined, source: string): void {
+  requireOtherDirectory(target, source);
+  if (target === undefined || !realpathOf(target).startsWith(join(realpathOf(source), sep))) return;
+  throw new Failure(
+    'invalid',
+    `${target} lies in the data directory of the source, ${source}, and would be lost with it. Name a directory elsewhere.`,
+  );
 }
 
 /** Throws `invalid` where both are one directory, by whatever names. */
@@ -65,6 +98,7 @@ function realpathOf(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return resolve(path);
+    const above = dirname(resolve(path));
+    return above === resolve(path) ? above : join(realpathOf(above), basename(path));
   }
 }

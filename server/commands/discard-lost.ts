@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { Failure } from '#core/failure.ts';
 import { countLost, discardLost, type LostSecrets } from '#core/lost-secrets.ts';
+import { isBackup } from '#server/backup-mark.ts';
 import type { Config } from '#server/config.ts';
 import { openLog } from '#server/log.ts';
 import { openForInspection } from '#server/open-platform.ts';
@@ -14,7 +16,8 @@ export type DiscardFlags = { yes?: boolean | undefined; json?: boolean | undefin
  * that. No server of this data directory may run: it may have been given the key that is missing here.
  */
 export async function discardLostSecrets(config: Config, { yes, json }: DiscardFlags): Promise<number> {
-  const lock = takeServeLock(config.dataDir);
+  // Without one, rows and bytes are elsewhere.
+  const lock = existsSync(config.dataDir) ? takeServeLock(config.dataDir) : undefined;
   try {
     const log = openLog({ level: 'warn', stream: process.stderr });
     const secrets = openSecrets(config, config.dataDir);
@@ -24,13 +27,13 @@ export async function discardLostSecrets(config: Config, { yes, json }: DiscardF
       if (lost.length > 0 && !yes) await requireYes(describe(lost, secrets.keyIds()));
       const dropped = lost.length === 0 ? 0 : await discardLost(platform);
       const all = lost.map(({ column, keyId, count }) => ({ what: column.title, keyId, count }));
-      console.log(json ? JSON.stringify({ dropped, lost: all }, null, 2) : toSummary(lost, dropped));
+      console.log(json ? JSON.stringify({ dropped, lost: all }, null, 2) : toSummary(lost, dropped, config));
       return 0;
     } finally {
       await close();
     }
   } finally {
-    lock.release();
+    lock?.release();
   }
 }
 
@@ -65,11 +68,11 @@ async function requireYes(question: string): Promise<void> {
   }
 }
 
-function toSummary(lost: readonly LostSecrets[], dropped: number): string {
+function toSummary(lost: readonly LostSecrets[], dropped: number, { dataDir, databaseUrl }: Config): string {
   if (lost.length === 0) return 'Nothing is lost: the configured master keys open every stored secret.';
   return [
     `${dropped} stored secrets were dropped:`,
     ...toLines(lost),
-    'Next: start the server, and give connections and clusters their credentials again. The audit log names each.',
+    `Next: ${databaseUrl === undefined && isBackup(dataDir) ? `bin/lading restore ${dataDir}, and start the server on what it fills` : 'start the server'}, and give connections and clusters their credentials again. The audit log names each.`,
   ].join('\n');
 }

@@ -72,7 +72,7 @@ async function requireOpening({ openSnapshot }: Source, secrets: Secrets): Promi
     if (!(error instanceof Failure)) throw error;
     throw new Failure(
       'unavailable',
-      `The secrets of the backup do not open with the master key that is configured here. ${error.message} Nothing was written.`,
+      `The secrets of the backup do not open with the master key that is configured here. ${error.message} Nothing was written. What drops them is run on a copy of the backup, LADING_DATA_DIR=<copy> bin/lading rotate-master-key --discard-lost, and the copy is restored: docs/backup.md, "Without the key".`,
     );
   } finally {
     await snapshot.close();

@@ -5,8 +5,8 @@ import { connectPostgres } from './snapshot.ts';
 export type CopyLock = { release(): Promise<void> };
 
 /** One copy at a time into a Postgres database. Throws `conflict`. */
-export async function takeCopyLock(url: string): Promise<CopyLock> {
-  const client = await connectPostgres(url);
+export async function takeCopyLock(url: string, urlName?: string): Promise<CopyLock> {
+  const client = await connectPostgres(url, urlName);
   const { rows } = await client.query(
     `select pg_try_advisory_lock(hashtext('lading copy'), hashtext(current_schema())) as taken`,
   );

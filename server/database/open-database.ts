@@ -35,11 +35,14 @@ export type DatabaseOptions = {
   dataDir: string;
   /** Connections to Postgres, besides the few for scans. */
   poolSize?: number;
+  /** What an operator has named the URL with. */
+  urlName?: string | undefined;
 };
 
 /** Opens the database and brings it to this program's schema. Throws `unavailable` with one sentence if that cannot be. */
-export async function openDatabase({ url, dataDir, poolSize = 20 }: DatabaseOptions): Promise<Database> {
-  return url === undefined ? openSqlite(dataDir) : openPostgres(url, poolSize);
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { url, dataDir, poolSize = 20, urlName = 'LADING_DATABASE_URL' } = options;
+  return url === undefined ? openSqlite(dataDir) : openPostgres(url, poolSize, urlName);
 }
 
 async function openSqlite(dataDir: string): Promise<Database> {
@@ -68,8 +71,8 @@ async function openSqlite(dataDir: string): Promise<Database> {
   });
 }
 
-async function openPostgres(url: string, poolSize: number): Promise<Database> {
-  return explain('The database of LADING_DATABASE_URL cannot be used', async () => {
+async function openPostgres(url: string, poolSize: number, urlName: string): Promise<Database> {
+  return explain(`The database of ${urlName} cannot be used`, async () => {
     const warnings = await onStartConnection(url, async (db) => {
       await requireFitServer(db);
       const clock = newDatabaseClock(db);

@@ -57,8 +57,13 @@ export function openPool(url: string, { max, acquireTimeoutMs, settings, silence
  */
 function toStrictUrl(text: string): string {
   const url = new URL(text);
+  // By our name a copy knows servers at work, and what stands in the URL would count more than what we say.
+  const isNamed = url.searchParams.has('application_name') || url.searchParams.has('fallback_application_name');
+  url.searchParams.delete('application_name');
+  url.searchParams.delete('fallback_application_name');
   const mode = url.searchParams.get('sslmode') ?? '';
-  if (!/^(?:prefer|require|verify-ca)$/.test(mode) || url.searchParams.has('uselibpqcompat')) return text;
+  if (!/^(?:prefer|require|verify-ca)$/.test(mode) || url.searchParams.has('uselibpqcompat'))
+    return isNamed ? url.href : text;
   url.searchParams.set('sslmode', 'verify-full');
   return url.href;
 }

@@ -27,11 +27,12 @@ export type Snapshot = { db: Kysely<Schema>; engine: Engine; close(): Promise<vo
 
 const refusal = 'A snapshot is one transaction already.';
 
-export type SnapshotOptions = { url?: string | undefined; dataDir: string };
+/** `urlName`: what an operator has named the URL with. */
+export type SnapshotOptions = { url?: string | undefined; dataDir: string; urlName?: string | undefined };
 
 /** Changes nothing, not even the schema. Undefined: there is no such SQLite file. Throws `unavailable`. */
-export async function openSnapshot({ url, dataDir }: SnapshotOptions): Promise<Snapshot | undefined> {
-  if (url !== undefined) return openPostgresSnapshot(url);
+export async function openSnapshot({ url, dataDir, urlName }: SnapshotOptions): Promise<Snapshot | undefined> {
+  if (url !== undefined) return openPostgresSnapshot(url, urlName);
   const file = join(dataDir, 'lading.db');
   return existsSync(file) ? openSqliteSnapshot(file) : undefined;
 }
@@ -67,8 +68,8 @@ function openReadOnly(file: string): DatabaseSync {
   }
 }
 
-async function openPostgresSnapshot(url: string): Promise<Snapshot> {
-  const client = await connectPostgres(url);
+async function openPostgresSnapshot(url: string, urlName: string | undefined): Promise<Snapshot> {
+  const client = await connectPostgres(url, urlName);
   await client.query('begin isolation level repeatable read read only; select 1');
   const ask = async (query: CompiledQuery) => {
     try {
@@ -87,7 +88,7 @@ async function openPostgresSnapshot(url: string): Promise<Snapshot> {
 }
 
 /** A connection that nothing ends for being slow. Throws `unavailable`. */
-export async function connectPostgres(url: string): Promise<pg.Client> {
+export async function connectPostgres(url: string, urlName = 'LADING_DATABASE_URL'): Promise<pg.Client> {
   const client = new pg.Client({
     ...connectionTo(url),
     connectionTimeoutMillis: 10_000,
@@ -104,7 +105,7 @@ export async function connectPostgres(url: string): Promise<pg.Client> {
   } catch (error) {
     await client.end().catch(() => {});
     const { message, code } = error as Error & { code?: string };
-    throw new Failure('unavailable', `The database cannot be reached: ${message || code}.`);
+    throw new Failure('unavailable', `The database of ${urlName} cannot be reached: ${message || code}.`);
   }
 }
 
@@ -118,14 +119,19 @@ function snapshotOf(dialect: Dialect, engine: Engine, end: () => Promise<void>):
 }
 
 /** The schema version of a database; undefined where Lading has never been. */
-export async function findSchemaVersion({ db, engine }: Snapshot): Promise<number | undefined> {
-  const table =
-    engine === 'sqlite'
-      ? sql<{ n: number }>`select count(*) as n from sqlite_schema where type = 'table' and name = 'schema_migrations'`
-      : sql<{
-          n: number;
-        }>`select count(*) as n from pg_tables where schemaname = current_schema() and tablename = 'schema_migrations'`;
-  if (Number((await table.execute(db)).rows[0]?.n) === 0) return undefined;
-  const { rows } = await sql<{ n: number | null }>`select max(number) as n from schema_migrations`.execute(db);
+export async function findSchemaVersion(snapshot: Snapshot): Promise<number | undefined> {
+  if ((await findTable(snapshot, ['schema_migrations'])) === undefined) return undefined;
+  const { rows } = await sql<{ n: number | null }>`select max(number) as n from schema_migrations`.execute(snapshot.db);
   return rows[0]?.n ?? 0;
+}
+
+/** The first of these that is there. */
+export async function findTable({ db, engine }: Snapshot, names: readonly string[]): Promise<string | undefined> {
+  const all =
+    engine === 'sqlite'
+      ? sql`select name from sqlite_schema where type = 'table'`
+      : sql`select tablename as name from pg_tables where schemaname = current_schema()`;
+  const { rows } = await sql<{ name: string }>`select name from (${all}) as t where name in (${sql.join(names)})
+    order by name limit 1`.execute(db);
+  return rows[0]?.name;
 }

@@ -75,6 +75,8 @@ test('a backup killed again and again leaves the one before, and the next run co
   assert.equal(code, 0, output);
   assert.notEqual(statSync(join(backup, 'lading.db')).ino, before);
   assert.match(output, /The master key is NOT in the backup/);
+  const { code: checked, output: all } = await lastLine(embedded(lading, directory), output);
+  assert.deepEqual([checked, /All is well/.test(all)], [0, true], all);
   const found = await run(embedded(lading, backup), 'verify', '--deep', '--json');
   const { findings } = JSON.parse(found.output) as { findings: { kind: string }[] };
   assert.deepEqual(
@@ -124,6 +126,19 @@ test('a backup that has the master key of an earlier time is said to lack the on
   assert.equal(await isIncluded(), false);
 });
 
+/** Runs what a summary says last, in a shell. */
+async function lastLine(env: NodeJS.ProcessEnv, output: string) {
+  const command =
+    output
+      .trim()
+      .split('\n')
+      .at(-1)
+      ?.replace(/^.*?: /, '')
+      .replace('bin/lading', LADING) ?? '';
+  const child = watch(spawn('sh', ['-c', command], { env, stdio: ['ignore', 'pipe', 'pipe'] }), LADING);
+  return { code: await child.exited, output: child.output() };
+}
+
 async function killWhen(env: NodeJS.ProcessEnv, args: string[], isTime: () => boolean): Promise<void> {
   const child = spawn(LADING, args, { env, stdio: 'ignore' });
   const exited = once(child, 'exit');
@@ -168,6 +183,17 @@ test('a copy that is told to stop says so, and keeps what it has', async (t) => 
   // A server that is started here would begin an empty installation.
   const refusal = await run(embedded(lading, backup), 'serve');
   assert.deepEqual([refusal.code, /unfinished copy/.test(refusal.output)], [2, true], refusal.output);
+  for (const [env, ...args] of [
+    [embedded(lading, backup), 'verify'],
+    [embedded(lading, join(directory, 'restored')), 'restore', backup],
+  ] as [NodeJS.ProcessEnv, ...string[]][]) {
+    const { code, output } = await run(env, ...args);
+    assert.deepEqual(
+      [code, /was cut short, and there is none.*Run lading backup again/.test(output)],
+      [2, true],
+      output,
+    );
+  }
   const { output } = await run(lading.env, 'backup', backup, '--json');
   const { objects } = JSON.parse(output);
   assert.ok(objects.kept >= 12, output);
@@ -187,8 +213,15 @@ test('errors of the commands are a sentence with what to do next', async (t) => 
     [['copy-store', '--to-database', 'env:NOPE', '--to-storage', directory], /the variable NOPE, which is not set/],
     [
       ['copy-store', '--to-database', 'postgres://127.0.0.1:1/x', '--to-storage', join(directory, 'y')],
-      /database cannot be reached/,
+      /^lading: The database of --to-database cannot be reached/,
     ],
+    [['copy-store', '--to-database', 'env:LADING_X', '--to-storage', directory], /is not called LADING_/],
+    [
+      ['copy-store', '--to-database', 'file:/nope', '--to-storage', directory],
+      /The file \/nope of --to-database cannot/,
+    ],
+    [['backup', join(lading.dataDir, 'sub')], /lies in the data directory of the source/],
+    [['backup', '/proc/x'], /The data directory \/proc\/x \(of the backup\) cannot be made/],
     [['restore', join(directory, 'nothing')], /^lading: There is no backup in .*nothing: it holds no lading\.db\.$/m],
     [['restore', directory], /^lading: There is no backup in /],
   ];
