@@ -36,6 +36,8 @@ function configOf(model: Json) {
   return answer.config;
 }
 
+const addressesOf = (model: Json) => model.services.proxy.ports.map((port: Json) => port.host_ip);
+
 test('one Lading needs nothing to be made first', (t) => {
   const model = modelOf(newCheckout(t), 'compose.single.yaml');
   const config = configOf(model);
@@ -71,6 +73,8 @@ test('with new secrets two Ladings share a database, a bucket and their keys', (
     open.map(([name]) => name),
     ['proxy'],
   );
+  // Without a host there is no certificate, and plain HTTP must not leave the machine.
+  assert.deepEqual(addressesOf(model), ['127.0.0.1', '127.0.0.1']);
 });
 
 test('every container of ours is read-only, without capabilities, and has longer to end than Lading takes', (t) => {
@@ -106,4 +110,5 @@ test('a host name of its own gets HTTPS', (t) => {
   assert.equal(model.services.proxy.environment.SITE, 'registry.example.com');
   const published = model.services.proxy.ports.map((port: Json) => port.published);
   assert.deepEqual(published, ['80', '443']);
+  assert.deepEqual(addressesOf(model), ['0.0.0.0', '0.0.0.0']);
 });
