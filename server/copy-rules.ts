@@ -57,9 +57,7 @@ export function requireThisVersion({ version }: Found, latest: number, what: 'Th
   const next =
     version > latest
       ? 'Use the newer release that made it.'
-      : what === 'The backup'
-        ? 'Run bin/lading verify once with LADING_DATA_DIR naming it, which brings it up to date.'
-        : 'Start the servers of this release on it first, which bring it up to date.';
+      : 'Start the servers of this release on it first, which bring it up to date.';
   throw new Failure('unavailable', `${what} has schema version ${version}, and this release ${latest}. ${next}`);
 }
 

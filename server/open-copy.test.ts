@@ -137,10 +137,6 @@ test('a source of another schema version is refused with what to do', async (t) 
     openSource(source.place),
     refused('unavailable', /Start the servers of this release on it first/),
   );
-  await assert.rejects(
-    openSource(source.place, { isBackup: true }),
-    refused('unavailable', /Run bin\/lading verify once/),
-  );
 });
 
 test('what is deleted and collected while a copy runs is in it, and goes when it has ended', async (t) => {

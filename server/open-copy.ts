@@ -1,4 +1,5 @@
 import { accessSync, constants, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { openDiskStore } from '#blobs/disk.ts';
@@ -10,6 +11,7 @@ import type { Schema } from '#core/schema.ts';
 import { hasOtherSessions, takeCopyLock } from '#database/copy-lock.ts';
 import { draftDirectory, publishDraft, settleDatabase } from '#database/draft-database.ts';
 import { migrations } from '#database/migrate.ts';
+import { bringUpCopy } from '#database/older-database.ts';
 import { openDatabase } from '#database/open-database.ts';
 import { findSchemaVersion, findTable, openSnapshot, type Snapshot, type SnapshotOptions } from '#database/snapshot.ts';
 import type { Source, Target } from '#transfer/copy-installation.ts';
@@ -42,12 +44,21 @@ type Closing = (() => unknown)[];
 
 const latest = migrations.at(-1)?.number ?? 0;
 
+export type SourceRules = {
+  isBackup?: boolean;
+  /** Where the rows of an older backup are brought up to this release's schema. */
+  scratch?: string;
+};
+
 /** What is copied. A backup is only read, so that it may lie where nothing can be written. */
-export async function openSource(place: Place, { isBackup = false } = {}): Promise<Opened<Source>> {
+export async function openSource(
+  place: Place,
+  { isBackup = false, scratch = tmpdir() }: SourceRules = {},
+): Promise<Opened<Source>> {
   const closing: Closing = [];
   const close = () => closeAll(closing);
   try {
-    const options = databaseOf(place);
+    const options = isBackup ? await bringUp(place, scratch, closing) : databaseOf(place);
     const found = await look(options);
     requireThisVersion(found, latest, isBackup ? 'The backup' : 'The source');
     if (found.row?.run) throw unfinishedSource();
@@ -66,6 +77,16 @@ export async function openSource(place: Place, { isBackup = false } = {}): Promi
     await close();
     throw error;
   }
+}
+
+async function bringUp(place: Place, scratch: string, closing: Closing): Promise<SnapshotOptions> {
+  const broughtUp = await bringUpCopy(place.dataDir ?? '', () => {
+    prepareDataDir(scratch);
+    return scratch;
+  });
+  if (!broughtUp) return databaseOf(place);
+  closing.push(broughtUp.remove);
+  return { dataDir: broughtUp.dataDir };
 }
 
 /** So that no other command replaces the backup while it is read. Throws `unavailable` where there is none. */

@@ -8,7 +8,7 @@ import { buildApp } from '#server/app.ts';
 import { readConfig } from '#server/config.ts';
 import { parseStorageUrl } from '#server/config-storage.ts';
 import type { Place } from '#server/copy-rules.ts';
-import { type Opened, openSource, openTarget, type TargetRules } from '#server/open-copy.ts';
+import { type Opened, openSource, openTarget, type SourceRules, type TargetRules } from '#server/open-copy.ts';
 import { openPlatform } from '#server/open-platform.ts';
 import { secretsOf } from '#server/seal.ts';
 import { type Copied, copyInstallation, type Source, type Target } from '#transfer/copy-installation.ts';
@@ -77,7 +77,7 @@ export function lookInto({ dataDir, storage }: Place) {
 export type CopyChanges = {
   source?: (source: Opened<Source>) => Source;
   target?: (target: Opened<Target>) => Target;
-  rules?: TargetRules & { isBackup?: boolean };
+  rules?: TargetRules & SourceRules;
   signal?: AbortSignal;
   onReport?: () => void;
 };

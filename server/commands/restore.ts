@@ -22,7 +22,7 @@ export async function restore(environment: Environment, directory: string, flags
   requireOtherDirectory(backup, config.dataDir);
   const lock = takeBackup(backup);
   try {
-    const source = await openSource({ dataDir: backup }, { isBackup: true });
+    const source = await openSource({ dataDir: backup }, { isBackup: true, scratch: config.dataDir });
     try {
       return await restoreFrom(source, backup, config, flags);
     } finally {
