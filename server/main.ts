@@ -59,7 +59,11 @@ Nothing that is needed is deleted`,
       yes: 'with --repair: mark blobs as lost even where that is more than half of all there is',
       json,
     },
-    exits: { 0: 'all is well', 1: 'something was found, repaired or not', 2: 'could not look' },
+    exits: {
+      0: 'all is well',
+      1: 'something was found, repaired or not',
+      2: 'could not look, or a repair was refused',
+    },
     run: async (flags) =>
       (await import('#server/commands/verify.ts')).verifyInstallation(process.env, {
         deep: flags.has('deep'),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, type Digest, toDigest } from './digest.ts';
-import { Failure } from './failure.ts';
+import { Failure, sentenceForOperator } from './failure.ts';
 import type { Platform } from './platform.ts';
 import type { Checked, Finding } from './verify.ts';
 
@@ -24,7 +24,7 @@ export function newLook(platform: Platform, checked: Checked): Look {
       return fault;
     } catch (error) {
       errors++;
-      const reason = (error as Error).message;
+      const reason = sentenceForOperator(error as Error);
       if (errors >= errorsInARow) throw storeFails(reason, error);
       // A refusal says all in its sentence.
       if (!(error instanceof Failure))
