@@ -98,7 +98,7 @@ export function generalHelp(commands: Commands): string {
 
 ${toColumns([...rows, ['bin/lading <command> --help', 'what a command does, its flags and exit codes'], ['bin/lading --version', generalFlags.version]])}
 
-Configuration comes from LADING_* environment variables only: see docs/configuration.md.`;
+${wrap('Configuration comes from LADING_* environment variables only: see docs/configuration.md.')}`;
 }
 
 export function commandHelp(name: string, command: Command): string {
@@ -107,9 +107,9 @@ export function commandHelp(name: string, command: Command): string {
   );
   const flags = Object.entries({ ...command.flags, help: generalFlags.help });
   const exits = Object.entries(command.exits);
-  return `${usageOf(name, command)}
+  return `${wrapWords(usagePartsOf(name, command), '', 4)}
 
-${command.about}
+${wrap(command.about)}
 
 ${toColumns([...values, ...flags.map(([flag, does]) => [`--${flag}`, does] as const)])}
 
@@ -125,17 +125,49 @@ const shortUsageOf = (name: string, { operands = [], values = {} }: Command) =>
     ...Object.keys(values).map((value) => `--${value} …`),
   ].join(' ');
 
-const usageOf = (name: string, { operands = [], values = {}, flags }: Command) =>
-  [
-    `bin/lading ${name}`,
-    ...operands.map((operand) => `<${operand}>`),
-    ...Object.entries(values).map(([value, { form }]) => `--${value} ${form}`),
-    ...Object.keys(flags).map((flag) => `[--${flag}]`),
-  ].join(' ');
+const usageOf = (name: string, command: Command) => usagePartsOf(name, command).join(' ');
+
+const usagePartsOf = (name: string, { operands = [], values = {}, flags }: Command): string[] => [
+  `bin/lading ${name}`,
+  ...operands.map((operand) => `<${operand}>`),
+  ...Object.entries(values).map(([value, { form }]) => `--${value} ${form}`),
+  ...Object.keys(flags).map((flag) => `[--${flag}]`),
+];
+
+/** What a terminal has at least. */
+const lineWidth = 80;
+/** What is longer has a line of its own. */
+const leftMax = 30;
 
 function toColumns(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([left]) => left.length));
+  const lefts = rows.map(([left]) => left.length).filter((length) => length <= leftMax);
+  const indent = Math.max(0, ...lefts) + 4;
   return rows
-    .map(([left, right]) => `  ${left.padEnd(width)}  ${right.replaceAll('\n', `\n${' '.repeat(width + 4)}`)}`)
+    .map(([left, right]) =>
+      left.length <= leftMax
+        ? wrap(right, `  ${left.padEnd(indent - 2)}`, indent)
+        : `  ${left}\n${wrap(right, ' '.repeat(indent), indent)}`,
+    )
     .join('\n');
+}
+
+/** Breaks at blanks, whatever breaks the text has. What follows the first line, which goes on after `begin`, is indented. */
+function wrap(text: string, begin = '', indent = 0): string {
+  return wrapWords(text.split(/\s+/), begin, indent);
+}
+
+function wrapWords(words: readonly string[], begin: string, indent: number): string {
+  const lines: string[] = [];
+  let line = begin;
+  let isEmpty = true;
+  for (const word of words) {
+    if (!isEmpty && line.length + 1 + word.length > lineWidth) {
+      lines.push(line);
+      line = ' '.repeat(indent);
+      isEmpty = true;
+    }
+    line += isEmpty ? word : ` ${word}`;
+    isEmpty = false;
+  }
+  return [...lines, line].join('\n');
 }

@@ -26,13 +26,19 @@ export function newProgressLine(stream: NodeJS.WriteStream, now: () => number = 
       writtenAt = at;
       const text = describe(progress, at - phaseAt);
       // To the end of the line: what was there before may have been longer.
-      stream.write(isTerminal ? `\r${bar(progress)} ${text}\u001b[K` : `${text}\n`);
+      stream.write(isTerminal ? `\r${fit(progress, text, stream.columns)}\u001b[K` : `${text}\n`);
       isShown = true;
     },
     end() {
       if (isTerminal && isShown) stream.write('\n');
     },
   };
+}
+
+/** A line that is broken by the terminal is not overwritten by the next one: first the bar goes, then the end. */
+function fit(progress: Progress, text: string, columns = 80): string {
+  const withBar = `${bar(progress)} ${text}`;
+  return withBar.length < columns ? withBar : text.slice(0, Math.max(0, columns - 1));
 }
 
 function describe(progress: Progress, elapsedMs: number): string {

@@ -265,6 +265,25 @@ for (const [args, code, expected] of sentences) {
   });
 }
 
+test('no line of any help is wider than a terminal', async () => {
+  const commands = [
+    'serve',
+    'config',
+    'health',
+    'verify',
+    'rotate-master-key',
+    'new-key',
+    'copy-store',
+    'backup',
+    'restore',
+  ];
+  for (const args of [['--help'], ...commands.map((command) => [command, '--help'])]) {
+    const child = run(args);
+    assert.equal(await child.exited, 0);
+    for (const line of child.output().split('\n')) assert.ok([...line].length <= 80, line);
+  }
+});
+
 /** The bytes of the upload have reached the store: its request is in flight beyond doubt. */
 function isWriting({ dataDir }: Lading): boolean {
   return execFileSync('find', [join(dataDir, 'objects'), '-name', '*.part'], { encoding: 'utf8' }) !== '';
