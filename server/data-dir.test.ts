@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Failure } from '#core/failure.ts';
 import { makeTestDirectory } from '#test/database.ts';
-import { prepareDataDir, requireDataDir } from './data-dir.ts';
+import { parseStorageUrl } from './config-storage.ts';
+import { prepareDataDir, requireDataDir, requireInstallation } from './data-dir.ts';
 
 test('what is missing is made, for its owner alone', (t) => {
   const path = join(makeTestDirectory(t), 'a/b/data');
@@ -39,4 +40,15 @@ test('a command that only looks makes nothing', (t) => {
   const path = join(makeTestDirectory(t), 'data');
   assert.throws(() => requireDataDir(path), /It is not there/);
   assert.throws(() => statSync(path));
+});
+
+test('a data directory is asked for only where rows or objects are in it', (t) => {
+  const dataDir = join(makeTestDirectory(t), 'data');
+  const databaseUrl = 'postgres://127.0.0.1/lading';
+  const storage = parseStorageUrl('s3://images');
+  requireInstallation({ dataDir, databaseUrl, storage });
+  assert.throws(() => requireInstallation({ dataDir, databaseUrl, storage: undefined }), /It is not there/);
+  prepareDataDir(dataDir);
+  assert.throws(() => requireInstallation({ dataDir, databaseUrl, storage: undefined }), /no directory objects in/);
+  assert.throws(() => requireInstallation({ dataDir, databaseUrl: undefined, storage }), /no lading\.db in/);
 });

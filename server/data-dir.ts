@@ -47,10 +47,11 @@ export function requireInstallation(config: Pick<Config, 'dataDir' | 'databaseUr
   if (!databaseUrl) requireNotCutShort(dataDir);
   const needed = [...(databaseUrl ? [] : ['lading.db']), ...(storage ? [] : ['objects'])];
   const missing = needed.find((name) => !existsSync(join(dataDir, name)));
+  const kind = missing === 'objects' ? 'directory ' : '';
   if (missing === undefined) return;
   throw new Failure(
     'unavailable',
-    `There is no ${missing} in ${dataDir}: it is not the data directory of an installation.`,
+    `There is no ${kind}${missing} in ${dataDir}: it is not the data directory of an installation.`,
   );
 }
 

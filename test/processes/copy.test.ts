@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, globSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, globSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '#database/open-database.ts';
@@ -100,7 +100,12 @@ test('a backup killed again and again leaves the one before, and the next run co
     [2, true],
     refusal.output,
   );
-  assert.equal(existsSync(restored), false);
+  assert.equal(existsSync(join(restored, 'lading.db')), false);
+  assert.match(refusal.output, /on a copy of the backup, LADING_DATA_DIR=<copy> bin\/lading rotate-master-key --disc/);
+  const keyless = join(directory, 'keyless');
+  cpSync(backup, keyless, { recursive: true });
+  const dropped = await run(embedded(lading, keyless), 'rotate-master-key', '--discard-lost', '--yes');
+  assert.match(dropped.output, /Next: bin\/lading restore .*keyless, and start the server on what it fills/);
   assert.equal((await run(lading.env, 'backup', backup, '--with-master-key')).code, 0);
   assert.equal(statSync(join(backup, 'master-key')).mode & 0o777, 0o600);
   const done = await run(embedded(lading, restored), 'restore', backup);
