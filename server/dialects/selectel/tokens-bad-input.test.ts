@@ -84,7 +84,8 @@ test('another team’s token is not found, in the words for what never was', asy
       answers.push(await world.raw(route.replace('*', name), { headers, body: bodyFor(route) }));
     }
     assertRefused(answers[0] as Json, route, route === 'DELETE /v1/token/*' ? 400 : 404);
-    assert.deepEqual(answers[0], answers[1], route);
+    const [found, none] = answers.map((answer) => ({ ...answer, headers: { ...answer.headers, date: '' } }));
+    assert.deepEqual(found, none, route);
   }
   const list = await world.call('GET /v2/tokens', { key: other.secret });
   assert.deepEqual(list.json, { tokens: [], totalCount: 0 });
