@@ -21,6 +21,7 @@ import { writePlainError } from '#http/plain-errors.ts';
 import { bindRateLimitHeaders } from '#http/rate-limit.ts';
 import { bindRequestEnds, type RequestEnds } from '#http/request-end.ts';
 import { logRequests, pathOf, withoutSecrets } from '#http/request-log.ts';
+import { noteRequest } from '#http/request-notes.ts';
 import { isInRanges, plainSite, type Site } from '#http/site.ts';
 import { bindUnparsedRequests } from '#http/unparsed-requests.ts';
 import { writeNativeError } from '#native/errors.ts';
@@ -100,6 +101,7 @@ export async function buildApp(platform: Platform, options: AppOptions = {}): Pr
   const app = newApp(platform.log, site, options.tls, (error, request, reply) => {
     const failure = toFailure(error);
     if (!failure) platform.log.error({ id: request.id, err: error }, 'a request failed');
+    if (failure?.detail.forOperator) noteRequest(request, { fault: failure.detail.forOperator });
     const writeError = findSurface(pathOf(request.url))?.writeError ?? writePlainError;
     return writeError(failure, request, reply);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
+import { Failure } from '#core/failure.ts';
 import { openLog } from './log.ts';
 
 function capture(isTTY: boolean) {
@@ -49,3 +50,15 @@ test('control characters that clients send do not reach a terminal', () => {
   assert.ok(![...line].some((letter) => letter < ' '), JSON.stringify(line));
   assert.ok(!text().includes('\u001b[2J') && !text().includes('\u0007'));
 });
+
+for (const isTTY of [true, false]) {
+  test(`the log ${isTTY ? 'of a terminal' : 'of a machine'} has what only the operator may know`, () => {
+    const { log, text } = capture(isTTY);
+    log.warn(
+      { err: new Failure('unavailable', 'It is away.', { forOperator: 'The bucket images is away.' }) },
+      'a job',
+    );
+    assert.match(text(), /The bucket images is away\./);
+    assert.match(text(), /It is away\./);
+  });
+}

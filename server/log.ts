@@ -44,8 +44,8 @@ export function toShortLine(json: string): string {
     toOneLine(String(msg)),
     ...rest,
   ];
-  const stack = (err as { stack?: string } | undefined)?.stack;
-  return `${parts.join(' ')}\n${stack ? `${stack}\n` : ''}`;
+  const { stack, detail } = (err ?? {}) as { stack?: string; detail?: { forOperator?: string } };
+  return [parts.join(' '), detail?.forOperator, stack, ''].filter((line) => line !== undefined).join('\n');
 }
 
 function toShortValue(value: unknown): string {

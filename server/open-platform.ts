@@ -13,6 +13,7 @@ import { allowsPlainHttp } from '#outbound/addresses.ts';
 import { openOutbound } from '#outbound/outbound.ts';
 import { openUpstream } from '#upstream/upstream.ts';
 import { type Config, regionsOf } from './config.ts';
+import { newStoreCheck } from './store-check.ts';
 
 export type Installation = {
   platform: Platform;
@@ -21,16 +22,25 @@ export type Installation = {
   close(): Promise<void>;
 };
 
+export type ServedInstallation = Installation & { checkStore: () => Promise<void> };
+
 /** Opens the adapters that the configuration names. Throws `unavailable` or `in_use` with a sentence for the operator. */
-export async function openPlatform(config: Config, log: Log, secrets: Secrets): Promise<Installation> {
+export async function openPlatform(config: Config, log: Log, secrets: Secrets): Promise<ServedInstallation> {
   if (config.databaseUrl === undefined) requireNoDraft(config.dataDir);
   const installation = await openAdapters(config, log, secrets);
   try {
+    const store = newStoreCheck(installation.platform, placeOfStore(config));
+    // First: a copy that is started with the wrong settings stays a copy, which the next run may write.
+    await store.atStart();
     await takeIntoService(installation.database.db);
     const configured = regionsOf(config).map(({ id, ...rest }) => ({ slug: id, ...rest }));
     const regions = await ensureRegions(installation.database.db, configured);
     const { platform } = installation;
-    return { ...installation, platform: { ...platform, config: { ...platform.config, regions } } };
+    return {
+      ...installation,
+      checkStore: store.check,
+      platform: { ...platform, config: { ...platform.config, regions } },
+    };
   } catch (error) {
     await installation.close();
     throw error;
@@ -104,6 +114,13 @@ async function openAdapters(config: Config, log: Log, secrets: Secrets): Promise
     await close();
     throw error;
   }
+}
+
+/** For people; its parts hold no credentials (`config-storage.ts`). */
+export function placeOfStore({ dataDir, storage }: Config): string {
+  if (!storage) return join(dataDir, 'objects');
+  const { bucket, prefix, endpoint } = storage;
+  return `s3://${bucket}${prefix === '' ? '' : `/${prefix}`} at ${endpoint ?? 'AWS'}`;
 }
 
 type OpenedStore = BlobStore & { close?: () => void };

@@ -11,6 +11,7 @@ import type { Log, Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { requireMasterKeys } from '#core/sealed-rows.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
+import { tellChecks } from '#http/told-checks.ts';
 import { startJobs, startRenewals } from '#jobs/jobs.ts';
 import { type AppOptions, buildApp } from '#server/app.ts';
 import { type Config, type Environment, readConfig, regionsOf, siteOf } from '#server/config.ts';
@@ -18,7 +19,7 @@ import { isWildcardAddress } from '#server/config-values.ts';
 import { prepareDataDir } from '#server/data-dir.ts';
 import { ensureFirstKey, type FirstStart } from '#server/first-key.ts';
 import { openLog } from '#server/log.ts';
-import { type Installation, openPlatform } from '#server/open-platform.ts';
+import { openPlatform, placeOfStore, type ServedInstallation } from '#server/open-platform.ts';
 import { openSecrets } from '#server/seal.ts';
 import { type ServeLock, takeServeLock } from '#server/serve-lock.ts';
 import { awaitStopSignal } from '#server/stop-signal.ts';
@@ -57,7 +58,7 @@ function surviveSmallFaults(log: Log): void {
 
 type Run = {
   config: Config;
-  installation: Installation;
+  installation: ServedInstallation;
   lock: ServeLock;
   tls: AppOptions['tls'];
   log: Log;
@@ -74,10 +75,11 @@ async function run({ config, installation, lock, tls, log, stopSignal }: Run): P
   const firstStart = await ensureFirstKey(platform, config);
   const draining = { hasBegun: false };
   const meters = [...installation.meters];
+  const checks = tellChecks({ database: () => database.check(), store: installation.checkStore }, log);
   const app = await buildApp(platform, {
     site: siteOf(config),
     tls,
-    checks: { database: () => database.check(), store: () => platform.blobs.check() },
+    checks,
     metricsToken: config.metricsToken,
     draining,
     meters,
@@ -88,7 +90,9 @@ async function run({ config, installation, lock, tls, log, stopSignal }: Run): P
   const renewals = startRenewals(platform);
   meters.push(jobs.meter, renewals.meter);
   warnOfNames(config, log);
-  log.info({ data: config.dataDir, database: database.engine }, 'lading serves');
+  log.info({ data: config.dataDir, database: database.engine, store: placeOfStore(config) }, 'lading serves');
+  // Where nobody asks whether we are ready, the log says so even so.
+  checks.store?.().catch(() => {});
   const signal = await stopSignal;
   draining.hasBegun = true;
   const jobsEnd = jobs.stop();

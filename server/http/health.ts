@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Draining } from './draining.ts';
 
 /** Something that must work for requests to work. Throws if it does not. */
-export type HealthChecks = Readonly<Record<string, () => Promise<void>>>;
+export type HealthCheck = () => Promise<void>;
+export type HealthChecks = Readonly<Record<string, HealthCheck>>;
 
 const cacheMs = 1000;
 const timeoutMs = 3000;
@@ -42,8 +43,8 @@ async function askAll(checks: HealthChecks): Promise<Readiness> {
   return Object.fromEntries(await Promise.all(answers));
 }
 
-/** What went wrong is for the log of whoever failed; strangers who ask learn only that it did. */
-async function ask(check: () => Promise<void>): Promise<Readiness[string]> {
+/** What went wrong is in the log (`told-checks.ts`); strangers who ask learn only that it did. */
+async function ask(check: HealthCheck): Promise<Readiness[string]> {
   const { promise: late, resolve } = Promise.withResolvers<'no answer'>();
   const timer = setTimeout(resolve, timeoutMs, 'no answer');
   try {

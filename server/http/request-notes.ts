@@ -6,6 +6,8 @@ export type RequestNotes = {
   actor?: string;
   /** `<registry>/<repository>`, as asked for. */
   repository?: string;
+  /** Of a fault that clients are told little of. */
+  fault?: string;
 };
 
 const notes = new WeakMap<FastifyRequest, RequestNotes>();
