@@ -242,3 +242,30 @@ test('errors of the commands are a sentence with what to do next', async (t) => 
     ['data'],
   );
 });
+
+test('where rows and objects are elsewhere, the commands need no data directory', async (t) => {
+  const directory = makeTestDirectory(t);
+  const lading = await start(t, join(directory, 'data'));
+  if (!lading.env.LADING_DATABASE_URL || !lading.env.LADING_STORAGE_URL) return;
+  await push(lading, some(3, 1000));
+  const env = {
+    ...lading.env,
+    LADING_DATA_DIR: join(directory, 'nowhere'),
+    LADING_MASTER_KEY_FILE: join(lading.dataDir, 'master-key'),
+  };
+  const [backup, moved] = [join(directory, 'backup'), join(directory, 'moved')];
+  const made = await run(env, 'backup', backup);
+  assert.equal(made.code, 0, made.output);
+  // Beside the settings of the source, as an operator would paste it.
+  const looked = await lastLine(lading.env, made.output);
+  assert.deepEqual([looked.code, /All is well/.test(looked.output)], [0, true], looked.output);
+  const copied = await run(env, 'copy-store', '--to-database', moved, '--to-storage', moved, '--json');
+  const { settings, masterKey } = JSON.parse(copied.output);
+  assert.deepEqual(settings, { LADING_DATA_DIR: moved, LADING_DATABASE_URL: null, LADING_STORAGE_URL: null });
+  assert.deepEqual(
+    [masterKey.setting, masterKey.path, masterKey.copiedTo],
+    ['LADING_MASTER_KEY_FILE', env.LADING_MASTER_KEY_FILE, null],
+  );
+  assert.equal((await run(env, 'verify')).code, 0);
+  assert.equal(existsSync(env.LADING_DATA_DIR), false);
+});
