@@ -50,7 +50,7 @@ function toReport(checked: Checked, findings: readonly Finding[], flags: VerifyF
     ...more,
     '',
     `${count(findings.length, 'finding')}.`,
-    ...advise(findings, flags),
+    ...advise(checked, findings, flags),
   ];
 }
 
@@ -71,12 +71,14 @@ function describeLook(checked: Checked, { deep }: VerifyFlags): string {
 const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
 
 /** What helps, of what was found. */
-function advise(findings: readonly Finding[], { repair }: VerifyFlags): string[] {
+function advise({ objects }: Checked, findings: readonly Finding[], { repair }: VerifyFlags): string[] {
   const has = (...kinds: Finding['kind'][]) => findings.some(({ kind }) => kinds.includes(kind));
   const repaired = findings.filter((finding) => finding.repair !== undefined).length;
   const lines: string[] = [];
   if (repaired > 0) lines.push(`${repaired} of them ${repaired === 1 ? 'was' : 'were'} repaired.`);
   if (!repair && !findings.every(({ kind }) => notRepaired.has(kind))) lines.push(repairAdvice);
+  const missing = findings.filter(({ kind }) => kind === 'object missing').length;
+  if (missing * 2 > objects) lines.push(placeAdvice);
   if (has('blob lost') || findings.some((finding) => finding.repair === 'marked as lost')) lines.push(pushAdvice);
   if (has('object in doubt')) lines.push('What is in doubt was left as it is: run this again when the store answers.');
   if (has('manifest damaged')) lines.push('A damaged manifest is mended by deleting the image and pushing it again.');
@@ -94,6 +96,8 @@ const notRepaired: ReadonlySet<Finding['kind']> = new Set([
 
 const repairAdvice =
   '--repair corrects counters, marks blobs whose bytes are gone or damaged as lost, and takes that back where they are there.';
+const placeAdvice =
+  'Most objects are missing: look first whether LADING_STORAGE_URL (its bucket and prefix) or LADING_DATA_DIR names the place that the servers use.';
 const pushAdvice =
   'A blob that is lost comes back when an image that has it is pushed again. Or delete the images that name it and collect garbage: then it is reported no more.';
 const lostAdvice =
