@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Failure } from '#core/failure.ts';
-import { draftDirectory } from '#database/draft-database.ts';
+import { unfinishedName } from '#core/installations.ts';
 import { isBackup } from './backup-mark.ts';
 import type { Config } from './config.ts';
 
@@ -57,7 +57,7 @@ export function requireInstallation(config: Pick<Config, 'dataDir' | 'databaseUr
 
 /** Throws `unavailable` where a first backup or copy was begun and nothing came before. */
 export function requireNotCutShort(directory: string): void {
-  if (existsSync(join(directory, 'lading.db')) || !existsSync(draftDirectory(directory))) return;
+  if (existsSync(join(directory, 'lading.db')) || !existsSync(join(directory, unfinishedName))) return;
   throw new Failure(
     'unavailable',
     isBackup(directory)

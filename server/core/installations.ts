@@ -9,6 +9,9 @@ import type { InstallationRow, Schema } from './schema.ts';
 
 export type InstallationState = Selectable<InstallationRow>;
 
+/** Below its own directory, where a copy into a directory is built. */
+export const unfinishedName = 'unfinished-copy';
+
 /** Of this database; undefined where no server and no copy was ever made in it. */
 export function findInstallation(db: Kysely<Schema>): Promise<InstallationState | undefined> {
   return db.selectFrom('installations').selectAll().executeTakeFirst();

@@ -2,12 +2,13 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from '
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Failure } from '#core/failure.ts';
+import { unfinishedName } from '#core/installations.ts';
 
 // A copy into a directory is built in a database beside the one that is there, and put into its place by a rename: at any
 // moment the directory has the old one or the new one, whole.
 
 /** The data directory of the unfinished database, below that of the finished one. */
-export const draftDirectory = (dataDir: string): string => join(dataDir, 'unfinished-copy');
+export const draftDirectory = (dataDir: string): string => join(dataDir, unfinishedName);
 
 /**
  * Before a server uses the directory: without its database it would begin a new, empty one, and with an earlier one it
