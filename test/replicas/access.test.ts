@@ -182,7 +182,9 @@ for (const [name, way] of Object.entries(ways)) {
     assert.ok((await end()) < 300);
     for (const { finish, digest } of sending) {
       const { status, text } = await finish();
-      assert.equal(status, way.push, text);
+      // A registry whose repositories are being emptied says so before it is gone.
+      const isGoing = status === 503 && /is being deleted/.test(text);
+      assert.ok(status === way.push || (isGoing && way.push === 404), `${status} ${text}`);
       const blob = await world.ask(world.a, 'HEAD', `/v2/${repository}/blobs/${digest}`);
       assert.equal(blob.status, 404, 'it is there all the same');
     }
