@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { findActorBySecret } from '#core/actors.ts';
 import { Failure } from '#core/failure.ts';
 import type { Log, Platform } from '#core/platform.ts';
+import { verify } from '#core/verify.ts';
 import { buildApp } from '#server/app.ts';
 import { readConfig } from '#server/config.ts';
 import { parseStorageUrl } from '#server/config-storage.ts';
@@ -13,8 +14,10 @@ import { openPlatform } from '#server/open-platform.ts';
 import { secretsOf } from '#server/seal.ts';
 import { type Copied, copyInstallation, type Source, type Target } from '#transfer/copy-installation.ts';
 import { makeTestDirectory, makeTestSchema, memoryDirectory, type Scope, testDatabaseUrl } from './database.ts';
-import { type Ask, askerOf, basic, withAuthorization } from './oci-client.ts';
+import { findBroken } from './invariants.ts';
+import { type Ask, askerOf, basic, pushImage, withAuthorization } from './oci-client.ts';
 import { type SeededTeam, seedTeam, type TestPlatform } from './platform.ts';
+import { describe, imageOf, indexOf, indexType, putManifest } from './registry-client.ts';
 import { lookIntoStoreOf, testStorageUrl } from './test-store.ts';
 
 // Installations that are copied: each in a place of its own, of the kind under test or of the embedded one.
@@ -115,3 +118,27 @@ export const refused = (reason: Failure['reason'], message: RegExp) => (error: u
   assert.match(error.message, message);
   return true;
 };
+
+/** Images with layers of their own and shared ones, an index, an attachment, and what is pushed in an odd way. */
+async function pushSome(owner: Ask, count = 5): Promise<void> {
+  for (let i = 0; i < count; i++) await pushImage(owner, `acme/app-${i % 2}`, `v${i}`, [`layer ${i}`, 'shared']);
+  const child = imageOf(['shared']);
+  const { digest } = describe(child);
+  assert.equal((await putManifest(owner, 'acme/app-0', digest, child)).status, 201);
+  const index = indexOf([describe(child, 'application/vnd.oci.image.manifest.v1+json')]);
+  assert.equal((await putManifest(owner, 'acme/app-0', 'multi', index, indexType)).status, 201);
+}
+
+/** A source with images in it. */
+export async function startSource(t: Scope): Promise<Served> {
+  const served = await serveOn(t, await makePlace(t));
+  await pushSome(served.owner);
+  return served;
+}
+
+export async function assertSound({ platform }: Served): Promise<void> {
+  assert.deepEqual(await findBroken(platform), []);
+  const findings: unknown[] = [];
+  await verify({ platform, deep: true, repair: false, report: (finding) => findings.push(finding) });
+  assert.deepEqual(findings, []);
+}

@@ -3,30 +3,12 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '#core/schema.ts';
-import { verify } from '#core/verify.ts';
-import { copy, lookInto, makePlace, refused, type Served, serveOn } from '#test/copy-world.ts';
-import type { Scope } from '#test/database.ts';
+import { assertSound, copy, makePlace, refused, serveOn, startSource } from '#test/copy-world.ts';
 import { findBroken } from '#test/invariants.ts';
-import { type Ask, digestOf, pushBlob, pushImage } from '#test/oci-client.ts';
-import { describe, imageOf, indexOf, indexType, putManifest, startSession } from '#test/registry-client.ts';
+import { digestOf, pushBlob, pushImage } from '#test/oci-client.ts';
+import { imageOf, putManifest, startSession } from '#test/registry-client.ts';
 import { patch, put } from '#test/registry-uploads.ts';
 import { tables } from './tables.ts';
-
-/** Images with layers of their own and shared ones, an index, an attachment, and what is pushed in an odd way. */
-async function pushSome(owner: Ask, count = 5): Promise<void> {
-  for (let i = 0; i < count; i++) await pushImage(owner, `acme/app-${i % 2}`, `v${i}`, [`layer ${i}`, 'shared']);
-  const child = imageOf(['shared']);
-  const { digest } = describe(child);
-  assert.equal((await putManifest(owner, 'acme/app-0', digest, child)).status, 201);
-  const index = indexOf([describe(child, 'application/vnd.oci.image.manifest.v1+json')]);
-  assert.equal((await putManifest(owner, 'acme/app-0', 'multi', index, indexType)).status, 201);
-}
-
-async function start(t: Scope): Promise<Served> {
-  const served = await serveOn(t, await makePlace(t));
-  await pushSome(served.owner);
-  return served;
-}
 
 /** Everything in the tables, as text, so that both engines say it alike. */
 async function dump(db: Kysely<Schema>): Promise<Record<string, string[]>> {
@@ -49,16 +31,9 @@ async function dump(db: Kysely<Schema>): Promise<Record<string, string[]>> {
   return found;
 }
 
-async function assertSound({ platform }: Served): Promise<void> {
-  assert.deepEqual(await findBroken(platform), []);
-  const findings: unknown[] = [];
-  await verify({ platform, deep: true, repair: false, report: (finding) => findings.push(finding) });
-  assert.deepEqual(findings, []);
-}
-
 test('a copy has every row and every byte, and a server goes on with it', async (t) => {
   for (const kind of ['under test', 'embedded'] as const) {
-    const source = await start(t);
+    const source = await startSource(t);
     const before = await dump(source.platform.db);
     const place = await makePlace(t, kind);
     const copied = await copy(source.place, place);
@@ -74,7 +49,7 @@ test('a copy has every row and every byte, and a server goes on with it', async 
 });
 
 test('a second run copies only what is new and removes what is gone', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const place = await makePlace(t);
   const first = await copy(source.place, place);
   assert.ok(first.objects.copied > 5);
@@ -92,69 +67,8 @@ test('a second run copies only what is new and removes what is gone', async (t) 
   assert.equal((await target.platform.storeView.listObjects()).size, second.objects.copied + second.objects.kept);
 });
 
-// Without the state of each object in the target, half a run would be taken for a whole one.
-test('a copy that breaks off anywhere cannot be served, and the next run completes it', async (t) => {
-  const source = await start(t);
-  const place = await makePlace(t);
-  for (const writesBeforeTheEnd of [0, 1, 3]) {
-    let writes = 0;
-    const stopping = new AbortController();
-    const broken = copy(source.place, place, {
-      signal: stopping.signal,
-      target: (target) => ({
-        ...target,
-        blobs: {
-          ...target.blobs,
-          write: async (key, bytes) => {
-            if (writes++ < writesBeforeTheEnd) return target.blobs.write(key, bytes);
-            stopping.abort(new Error('the power went off'));
-            throw new Error('the power went off');
-          },
-        },
-      }),
-    });
-    await assert.rejects(broken, /power went off/);
-    await assert.rejects(serveOn(t, place, source.team), refused('unavailable', /unfinished copy/));
-  }
-  await copy(source.place, place);
-  await assertSound(await serveOn(t, place, source.team));
-});
-
-test('what a killed write left behind is written anew', async (t) => {
-  const source = await start(t);
-  const place = await makePlace(t);
-  const stopping = new AbortController();
-  const begun: string[] = [];
-  const broken = copy(source.place, place, {
-    signal: stopping.signal,
-    target: (target) => ({
-      ...target,
-      blobs: {
-        ...target.blobs,
-        write: async (key, bytes) => {
-          begun.push(key);
-          // Whole, but nobody has noted it.
-          await target.blobs.write(key, bytes);
-          stopping.abort(new Error('killed'));
-          throw new Error('killed');
-        },
-      },
-    }),
-  });
-  await assert.rejects(broken, /killed/);
-  const view = await lookInto(place);
-  const [other = '', half = ''] = begun;
-  await view.replaceObject(other, Buffer.from('other'));
-  await view.leaveUnfinished(half);
-  const copied = await copy(source.place, place, {});
-  assert.equal(copied.objects.kept, 0);
-  const target = await serveOn(t, place, source.team);
-  await assertSound(target);
-  assert.deepEqual(await target.platform.storeView.listUnfinished(), []);
-});
-
 test('objects that are damaged or missing in the source are lost in the copy, and the rest is there', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const { platform } = source;
   const keyOf = async (text: string) =>
     (
@@ -188,7 +102,7 @@ test('objects that are damaged or missing in the source are lost in the copy, an
 });
 
 test('an upload that was in progress is finished in the new place', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const location = await startSession(source.owner, 'acme/app-0');
   assert.equal((await patch(source.owner, location, 'first half, ')).status, 202);
   const place = await makePlace(t);
@@ -202,7 +116,7 @@ test('an upload that was in progress is finished in the new place', async (t) =>
 });
 
 test('an upload whose part is lost is given up, with what it had reserved', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const location = await startSession(source.owner, 'acme/app-0');
   for (const half of ['first ', 'second ']) assert.equal((await patch(source.owner, location, half)).status, 202);
   const { object_key } = await source.platform.db
@@ -220,7 +134,7 @@ test('an upload whose part is lost is given up, with what it had reserved', asyn
 });
 
 test('operations wait and claims end: nobody has begun anything in the new place', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const { db } = source.platform;
   const operation = {
     kind: 'garbage_collection',
@@ -261,7 +175,7 @@ test('operations wait and claims end: nobody has begun anything in the new place
 });
 
 test('large manifests, odd names and other digests are copied as they are', async (t) => {
-  const source = await start(t);
+  const source = await startSource(t);
   const { owner } = source;
   const layer = 'x';
   await pushBlob(owner, 'acme/a/b-c_d.e/f', layer);
@@ -280,115 +194,6 @@ test('large manifests, odd names and other digests are copied as they are', asyn
     [source, target].map((one) => one.owner('GET', '/v2/acme/a/b-c_d.e/f/manifests/Tag.with-ALL_kinds')),
   );
   assert.ok(here?.bytes.equals(there?.bytes ?? Buffer.alloc(0)));
-});
-
-// What is in doubt is not lost: a store that is away for a while must not cost anybody a blob.
-test('what the source or the target refuses is tried again, and in the end the copy is not called complete', async (t) => {
-  const source = await start(t);
-  const place = await makePlace(t);
-  const refusals = new Map<string, number>();
-  let never = '';
-  const copied = await copy(source.place, place, {
-    target: (target) => ({
-      ...target,
-      blobs: {
-        ...target.blobs,
-        write: async (key, bytes) => {
-          never ||= key;
-          const times = refusals.get(key) ?? 0;
-          refusals.set(key, times + 1);
-          if (key === never || times === 0) throw new Error('503 SlowDown');
-          return target.blobs.write(key, bytes);
-        },
-      },
-    }),
-  });
-  assert.equal(copied.isComplete, false);
-  assert.deepEqual(copied.lost, []);
-  assert.deepEqual(
-    copied.inDoubt.map(({ key, why }) => [key, why]),
-    [[never, '503 SlowDown']],
-  );
-  await assert.rejects(serveOn(t, place, source.team), refused('unavailable', /unfinished copy/));
-  const again = await copy(source.place, place);
-  assert.deepEqual([again.objects.copied, again.objects.kept], [1, copied.objects.copied]);
-  await assertSound(await serveOn(t, place, source.team));
-});
-
-// What would break without this: on S3 parts of it stay that no listing of objects shows, and are paid for.
-test('what a killed run has half written, and nobody needs any more, is removed with all its parts', async (t) => {
-  const source = await start(t);
-  const place = await makePlace(t);
-  const digest = await pushBlob(source.owner, 'acme/app-0', 'pushed and deleted');
-  const stopping = new AbortController();
-  const killed = copy(source.place, place, {
-    signal: stopping.signal,
-    target: (target) => ({ ...target, requireRoom: () => stopping.abort(new Error('killed')) }),
-  });
-  await assert.rejects(killed, /killed/);
-  const row = source.platform.db.selectFrom('blobs').select('object_key').where('digest', '=', digest);
-  const { object_key: key } = await row.executeTakeFirstOrThrow();
-  const view = await lookInto(place);
-  await view.leaveUnfinished(key);
-  assert.equal((await source.owner('DELETE', `/v2/acme/app-0/blobs/${digest}`)).status, 202);
-  const removals: unknown[] = [];
-  const copied = await copy(source.place, place, {
-    target: (target) => ({
-      ...target,
-      blobs: {
-        ...target.blobs,
-        remove: async (removed, options) => {
-          if (removed === key) removals.push(options);
-          await target.blobs.remove(removed, options);
-        },
-      },
-    }),
-  });
-  assert.deepEqual([copied.isComplete, copied.removed, removals], [true, 1, [{ isWhole: false }]]);
-  assert.deepEqual(await view.listUnfinished(), []);
-});
-
-test('a target that refuses removals at the end is whole all the same, and a server goes on with it', async (t) => {
-  const source = await start(t);
-  const place = await makePlace(t);
-  for (const text of ['a', 'b', 'c', 'd']) await pushBlob(source.owner, 'acme/app-0', text);
-  await copy(source.place, place);
-  for (const text of ['a', 'b', 'c', 'd']) await source.owner('DELETE', `/v2/acme/app-0/blobs/${digestOf(text)}`);
-  const copied = await copy(source.place, place, {
-    target: (target) => ({
-      ...target,
-      blobs: { ...target.blobs, remove: () => Promise.reject(new Error('503 SlowDown')) },
-    }),
-  });
-  assert.deepEqual([copied.isComplete, copied.removed], [true, 0]);
-  await assertSound(await serveOn(t, place, source.team));
-});
-
-test('a full target ends the copy at once', async (t) => {
-  const source = await start(t);
-  let writes = 0;
-  const full = Object.assign(new Error('The disk that holds the images is full.'), { code: 'ENOSPC' });
-  const broken = copy(source.place, await makePlace(t), {
-    target: (target) => ({
-      ...target,
-      blobs: {
-        ...target.blobs,
-        write: async () => {
-          writes++;
-          throw full;
-        },
-      },
-    }),
-  });
-  await assert.rejects(broken, full);
-  assert.ok(writes <= 8, 'no more than were begun');
-  const noRoom = copy(source.place, await makePlace(t), {
-    target: (target) => ({
-      ...target,
-      requireRoom: (bytes) => assert.fail(`${bytes} bytes do not fit`),
-    }),
-  });
-  await assert.rejects(noRoom, /\d+ bytes do not fit/);
 });
 
 // Else a misspelt prefix would make a copy in which every blob is given up.
