@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Found, Ledger } from './ledger.ts';
 import { digestOf } from './push.ts';
 
@@ -92,4 +93,21 @@ export function checkSessions(reader: Reader, ledger: Ledger): Promise<string[]>
     ledger.blobs.set(id, true);
     return undefined;
   });
+}
+
+/** The `count` newest of each kind and half as many of the others: all that was ever pushed would be too much each time. */
+export async function checkSome(reader: Reader, ledger: Ledger, count: number): Promise<string[]> {
+  const pick = (ids: Iterable<string>) => {
+    const all = [...ids];
+    const others = Array.from({ length: count / 2 }, () => all[randomInt(Math.max(1, all.length))]);
+    return [...new Set([...all.slice(-count), ...others.filter((id) => id !== undefined)])];
+  };
+  // A tag that may name several things has to be looked at before it moves again.
+  const undecided = [...ledger.tags].filter(([, possible]) => possible.size > 1).map(([id]) => id);
+  const faults = [
+    await checkBlobs(reader, pick(ledger.blobs.keys()), ledger),
+    await checkManifests(reader, pick(ledger.manifests.keys()), ledger),
+    await checkTags(reader, [...undecided, ...pick(ledger.tags.keys())], ledger),
+  ];
+  return faults.flat();
 }

@@ -3,7 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { pause } from '../servers/child.ts';
 import { LADING } from '../servers/lading.ts';
-import { checkBlobs, checkManifests, checkSessions, checkTags, type Reader } from './audit.ts';
+import { checkBlobs, checkManifests, checkSessions, checkSome, checkTags, type Reader } from './audit.ts';
 import { bearer, collectToTheEnd, keepCollecting, keepDeleting, waitForCollection } from './collecting.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type Client, isRefusal, pushImage } from './push.ts';
@@ -72,7 +72,7 @@ async function killOnce(run: Run): Promise<void> {
   const { target } = run;
   await target.start();
   run.faults.push(...(await checkSessions(readerOf(target), run.ledger)));
-  run.faults.push(...(await checkSome(run)));
+  run.faults.push(...(await checkSome(readerOf(run.target), run.ledger, RECHECKED_EACH_ROUND)));
   const stopping = new AbortController();
   const clients = Array.from({ length: CLIENTS }, (_, i) => keepPushing(run, i, stopping.signal));
   const others = values.collect ? collectBesides(run, stopping.signal) : [];
@@ -126,25 +126,6 @@ async function keepPushing(run: Run, index: number, stopping: AbortSignal): Prom
       else await pause(50);
     }
   }
-}
-
-/** All that the last rounds touched would be too much to read each time: the newest, and some of all the others. */
-async function checkSome({ target, ledger }: Run): Promise<string[]> {
-  const reader = readerOf(target);
-  const pick = (ids: Iterable<string>) => {
-    const all = [...ids];
-    const newest = all.slice(-RECHECKED_EACH_ROUND);
-    const others = Array.from({ length: RECHECKED_EACH_ROUND / 2 }, () => all[randomInt(Math.max(1, all.length))]);
-    return [...new Set([...newest, ...others.filter((id) => id !== undefined)])];
-  };
-  // A tag that may name several things has to be looked at before it moves again.
-  const undecided = [...ledger.tags].filter(([, possible]) => possible.size > 1).map(([id]) => id);
-  const faults = [
-    await checkBlobs(reader, pick(ledger.blobs.keys()), ledger),
-    await checkManifests(reader, pick(ledger.manifests.keys()), ledger),
-    await checkTags(reader, [...undecided, ...pick(ledger.tags.keys())], ledger),
-  ];
-  return faults.flat();
 }
 
 /** Everything, once: each blob, manifest and tag, the store at rest, and what `lading verify` says. */

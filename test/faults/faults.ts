@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { checkBlobs, checkManifests, checkSessions, checkTags, type Reader } from '../crash/audit.ts';
+import { checkBlobs, checkManifests, checkSessions, checkSome, checkTags, type Reader } from '../crash/audit.ts';
 import { type Ledger, openLedger } from '../crash/ledger.ts';
 import { makeTestDirectory, type Scope } from '../database.ts';
 import { pause } from '../servers/child.ts';
@@ -132,27 +131,15 @@ async function tryOnce({ world, ledger, authorization }: Run, fault: Fault, roun
   await clients.stop();
   const { tally } = clients;
   const reader: Reader = { url: world.url, authorization };
-  const faults = [...tally.faults, ...(await checkSessions(reader, ledger)), ...(await checkSome(reader, ledger))];
+  const faults = [
+    ...tally.faults,
+    ...(await checkSessions(reader, ledger)),
+    ...(await checkSome(reader, ledger, recheckedEachRound)),
+  ];
   const recoveryMs = recoveries.includes(undefined)
     ? undefined
     : Math.max(0, tally.lastTroubleAt - mendedAt, ...recoveries.map((at) => (at ?? 0) - backAt));
   return { tally, acknowledged: ledger.acknowledgements - before, recoveryMs, redMs, faults };
-}
-
-/** The newest, and some of all the others; and each tag that may name several things, before it moves again. */
-async function checkSome(reader: Reader, ledger: Ledger): Promise<string[]> {
-  const pick = (ids: Iterable<string>) => {
-    const all = [...ids];
-    const others = Array.from({ length: recheckedEachRound / 2 }, () => all[randomInt(Math.max(1, all.length))]);
-    return [...new Set([...all.slice(-recheckedEachRound), ...others.filter((id) => id !== undefined)])];
-  };
-  const undecided = [...ledger.tags].filter(([, possible]) => possible.size > 1).map(([id]) => id);
-  const faults = [
-    await checkBlobs(reader, pick(ledger.blobs.keys()), ledger),
-    await checkManifests(reader, pick(ledger.manifests.keys()), ledger),
-    await checkTags(reader, [...undecided, ...pick(ledger.tags.keys())], ledger),
-  ];
-  return faults.flat();
 }
 
 /** Everything, once: each blob, manifest and tag, the bucket at rest, and what `lading verify` says. */
