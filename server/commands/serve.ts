@@ -11,6 +11,7 @@ import type { Log, Platform } from '#core/platform.ts';
 import { flushRefusedSignIns } from '#core/refused-sign-ins.ts';
 import { requireMasterKeys } from '#core/sealed-rows.ts';
 import { listSigningKeys } from '#core/signing-keys.ts';
+import { stopListening } from '#http/draining.ts';
 import { tellChecks } from '#http/told-checks.ts';
 import { startJobs, startRenewals } from '#jobs/jobs.ts';
 import { type AppOptions, buildApp } from '#server/app.ts';
@@ -126,6 +127,7 @@ async function serveOn({ shutdownDelayMs }: Config, log: Log, signal: NodeJS.Sig
 
 /** Ends what listens and what is idle at once, what works when it is done, and what is still there after a while. */
 async function drain(app: FastifyInstance, log: Log, timeoutMs: number): Promise<void> {
+  await stopListening(app.server);
   const closed = app.close();
   // A connection whose request ends during the drain would else be kept open for the next one.
   const sweeper = setInterval(() => app.server.closeIdleConnections(), 100);

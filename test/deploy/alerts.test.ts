@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { makeTestDirectory } from '#test/database.ts';
+import { makeTestDirectory, type Scope } from '#test/database.ts';
 import { startLading } from '#test/servers/lading.ts';
 import { startPostgres } from '#test/servers/postgres.ts';
 import { chart, root, run } from './programs.ts';
@@ -85,19 +85,38 @@ test('the chart brings the same rules to the operator of Prometheus', () => {
   assert.deepEqual(parse(output).spec, parse(alerts));
 });
 
-test('the configuration of nginx in the document is one that nginx takes', (t) => {
-  const [, block = ''] = /^```nginx\n(.*?)^```/ms.exec(document) ?? [];
-  assert.match(block, /client_max_body_size 0;/);
+/** A directory with a certificate and its key. */
+function makeCertificate(t: Scope): string {
   const directory = makeTestDirectory(t);
-  const path = join(directory, 'nginx.conf');
   const subject = ['-subj', '/CN=registry.example.com', '-keyout', 'registry.key', '-out', 'registry.pem'];
   const made = run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject], { cwd: directory });
   assert.equal(made.code, 0, made.errors);
+  return directory;
+}
+
+test('the configuration of nginx in the document is one that nginx takes', (t) => {
+  const [, block = ''] = /^```nginx\n(.*?)^```/ms.exec(document) ?? [];
+  assert.match(block, /client_max_body_size 0;/);
+  const directory = makeCertificate(t);
+  const path = join(directory, 'nginx.conf');
   const here = block.replaceAll('/etc/nginx/', `${directory}/`).replace('listen 443', 'listen 127.0.0.1:443');
   writeFileSync(path, `pid ${directory}/pid; error_log stderr; events {} http { access_log off; ${here} }`);
   const { code, errors } = run('/usr/sbin/nginx', ['-t', '-p', directory, '-c', path]);
   assert.equal(code, 0, errors);
   assert.doesNotMatch(errors, /\[(?:warn|emerg)\]/);
+});
+
+test('the configuration of HAProxy in the document is one that HAProxy takes', (t) => {
+  const [, block = ''] = /^```haproxy\n(.*?)^```/ms.exec(document) ?? [];
+  assert.match(block, /option httpchk GET \/readyz/);
+  const directory = makeCertificate(t);
+  const path = join(directory, 'haproxy.cfg');
+  const pem = ['registry.pem', 'registry.key'].map((name) => readFileSync(join(directory, name), 'utf8')).join('');
+  writeFileSync(join(directory, 'both.pem'), pem);
+  writeFileSync(path, block.replace('/etc/haproxy/registry.pem', join(directory, 'both.pem')));
+  const { code, output, errors } = run('/usr/sbin/haproxy', ['-c', '-f', path]);
+  assert.equal(code, 0, output + errors);
+  assert.doesNotMatch(output + errors, /\[(?:WARNING|ALERT)\]/);
 });
 
 test('the policies of S3 in the document are JSON', () => {

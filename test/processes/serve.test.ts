@@ -3,7 +3,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openDatabase } from '#database/open-database.ts';
 import { makeTestDirectory, type Scope } from '#test/database.ts';
@@ -145,11 +147,25 @@ test('SIGTERM lets an upload in flight finish, takes nothing new and ends with 0
 
   const stopped = lading.child.stop('SIGTERM');
   await seen(lading.child, () => lading.child.output().includes('stopping'));
-  await assert.rejects(fetch(`${lading.url}/healthz`), 'a new connection was taken');
+  const another = request(`${lading.url}/healthz`, { agent: false }).end();
+  await assert.rejects(once(another, 'response'), { code: 'ECONNREFUSED' }, 'a new connection was taken');
   upload.end('second half');
   const [answer] = await once(upload, 'response');
   assert.equal(answer.statusCode, 202);
   assert.equal(answer.headers.range, '0-22');
+  assert.equal(await stopped, 0);
+});
+
+test('a connection that was taken just before SIGTERM gets the answer to its first request', async (t) => {
+  const lading = await start(t, makeTestDirectory(t), { LADING_LOG_LEVEL: 'info' });
+  const socket = connect(Number(new URL(lading.url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  await fetch(`${lading.url}/healthz`); // taken after the other: that one has been taken
+  const stopped = lading.child.stop('SIGTERM');
+  await seen(lading.child, () => lading.child.output().includes('stopping'));
+  socket.write('GET /healthz HTTP/1.1\r\nHost: registry\r\n\r\n');
+  const answer = await text(socket);
+  assert.match(answer, /^HTTP\/1\.1 200 .*\r\nconnection: close\r\n/is);
   assert.equal(await stopped, 0);
 });
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Child, findFreePort, startChild } from './child.ts';
 
-/** Debian's nginx in a process of its own, as a load balancer that sends each request anywhere. `host` is `127.0.0.1:PORT`. */
-export type Nginx = { url: string; host: string; child: Child; stop: () => Promise<void> };
+/** A load balancer in a process of its own. `host` is `127.0.0.1:PORT`. */
+export type Balancer = { url: string; host: string; child: Child; stop: () => Promise<void> };
 
-export type NginxOptions = {
+export type BalancerOptions = {
   /** `127.0.0.1:PORT` of each server behind it. */
   upstreams: readonly string[];
   port?: number;
@@ -15,7 +15,8 @@ export type NginxOptions = {
 /** By path: `sbin` is not on everybody's PATH. */
 const program = '/usr/sbin/nginx';
 
-export async function startNginx(options: NginxOptions): Promise<Nginx> {
+/** Debian's nginx, which sends each request anywhere and learns who is there from refused connections alone. */
+export async function startNginx(options: BalancerOptions): Promise<Balancer> {
   const directory = await mkdtemp(join(tmpdir(), 'lading-nginx-'));
   const port = options.port ?? (await findFreePort());
   const host = `127.0.0.1:${port}`;
@@ -44,7 +45,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
  * Idle connections: nginx lets go of one long before the server would, or it would send a request into a connection
  * that just closes, and a POST must not be repeated.
  */
-function configOf(directory: string, host: string, { upstreams }: NginxOptions): string {
+function configOf(directory: string, host: string, { upstreams }: BalancerOptions): string {
   const servers = upstreams.map((upstream) => `server ${upstream} max_fails=1 fail_timeout=1s;`);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `

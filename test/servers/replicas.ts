@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort } from './child.ts';
 import { type Lading, startLading } from './lading.ts';
-import { type Nginx, startNginx } from './nginx.ts';
+import { type Balancer, type BalancerOptions, startNginx } from './nginx.ts';
 import { makeDatabase, type Postgres, startPostgres } from './postgres.ts';
 import { type S3Server, startS3 } from './s3.ts';
 
@@ -33,7 +33,7 @@ export type Replicas = {
   /** The owner's API key. */
   key: string;
   replicas: readonly Replica[];
-  nginx: Nginx;
+  balancer: Balancer;
   postgres: Postgres;
   databaseUrl: string;
   storageUrl: string;
@@ -53,12 +53,13 @@ export type ReplicasOptions = {
   /** Where replicas reach these, if not directly: through something that breaks. */
   databaseUrlOf?: (url: string) => Promise<string>;
   endpointOf?: (endpoint: string) => Promise<string>;
+  startBalancer?: (options: BalancerOptions) => Promise<Balancer>;
   /** Where the S3 server keeps its files. */
   s3Directory?: string;
 };
 
 /**
- * Replicas behind nginx on one PostgreSQL and one bucket. All start at once on the empty database, as they would under
+ * Replicas behind a load balancer, nginx unless told, on one PostgreSQL and one bucket. All start at once on the empty database, as they would under
  * `docker compose up`.
  */
 export async function startReplicas(options: ReplicasOptions = {}): Promise<Replicas> {
@@ -92,10 +93,11 @@ export async function startReplicas(options: ReplicasOptions = {}): Promise<Repl
     const replicas = await Promise.all(Array.from({ length: count }, (_, index) => newReplica(index, key, envOf)));
     closers.push(() => Promise.all(replicas.map((replica) => replica.remove())));
     await Promise.all(replicas.map((replica) => replica.start()));
-    const nginx = await startNginx({ port, upstreams: replicas.map(({ host }) => host) });
-    closers.push(nginx.stop);
-    const { url, host } = nginx;
-    return { url, host, key, replicas, nginx, postgres, databaseUrl, storageUrl, s3, bucket, env, stop };
+    const { startBalancer = startNginx } = options;
+    const balancer = await startBalancer({ port, upstreams: replicas.map(({ host }) => host) });
+    closers.push(balancer.stop);
+    const { url, host } = balancer;
+    return { url, host, key, replicas, balancer, postgres, databaseUrl, storageUrl, s3, bucket, env, stop };
   } catch (error) {
     await stop();
     throw error;
