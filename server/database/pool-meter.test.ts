@@ -10,7 +10,7 @@ if (testDatabaseUrl !== undefined) testOnServer(testDatabaseUrl);
 function testOnServer(serverUrl: string): void {
   test('a transaction keeps a connection busy, and what finds none free waits', async (t) => {
     const url = await makeTestSchema(t, serverUrl);
-    const { db, meter, close } = await openDatabase({ url, dataDir: '', poolSize: 4 });
+    const { db, meter, close } = await openDatabase({ url, dataDir: '', poolSize: 5 });
     t.after(close);
     const read = (name: string, labels: object) =>
       meter()

@@ -5,7 +5,7 @@ import type { Pools } from './postgres.ts';
 export function newPoolMeter(): { meter: Meter; onPools: (pools: Pools) => void } {
   let pools: Pools | undefined;
   const meter: Meter = () => {
-    const rows = pools ? Object.entries(pools) : [];
+    const rows = pools ? Object.entries({ ...pools, pipeline: pools.pipeline.load() }) : [];
     return [
       {
         name: 'database_connections',

@@ -1,14 +1,17 @@
 import { type ClientBase, Pool, type PoolClient, type PoolConfig, types } from 'pg';
 import { isConnectionLost, isSilence, translatePostgresError } from './postgres-errors.ts';
 
-export type PoolOptions = {
-  max: number;
+export type ClientOptions = {
   /** How long a request waits for a connection. */
   acquireTimeoutMs: number;
   /** Statements that every connection begins with. */
   settings: readonly string[];
   /** How long a silent server is waited for; the server's own `statement_timeout` is shorter. None: for ever. */
   silenceMs?: number;
+};
+
+export type PoolOptions = ClientOptions & {
+  max: number;
   onConnect?: (client: ClientBase) => Promise<void>;
 };
 
@@ -30,18 +33,23 @@ export const connectionTo = (url: string) => ({
   types: typeParsers,
 });
 
-export function openPool(url: string, { max, acquireTimeoutMs, settings, silenceMs, onConnect }: PoolOptions): Pool {
+/** And what each that serves requests has. */
+export const clientConfig = (url: string, { acquireTimeoutMs, silenceMs }: ClientOptions) => ({
+  ...connectionTo(url),
+  connectionTimeoutMillis: acquireTimeoutMs,
+  keepAliveInitialDelayMillis: 10_000,
+  // A machine that is gone says nothing, and the kernel tries it for a quarter of an hour.
+  ...(silenceMs !== undefined && { query_timeout: silenceMs }),
+  application_name: 'lading',
+});
+
+export function openPool(url: string, { max, onConnect, ...options }: PoolOptions): Pool {
   const pool = new Pool({
-    ...connectionTo(url),
+    ...clientConfig(url, options),
     max,
-    connectionTimeoutMillis: acquireTimeoutMs,
     idleTimeoutMillis: 60_000,
-    keepAliveInitialDelayMillis: 10_000,
-    // A machine that is gone says nothing, and the kernel tries it for a quarter of an hour.
-    ...(silenceMs !== undefined && { query_timeout: silenceMs }),
-    application_name: 'lading',
     onConnect: (async (client: ClientBase) => {
-      await client.query(settings.join(';'));
+      await client.query(options.settings.join(';'));
       await onConnect?.(client);
     }) as (client: ClientBase) => void,
   });
@@ -98,9 +106,9 @@ export async function tryOnLiving<T>(pool: Pool, work: (client: PoolClient) => P
 }
 
 /** A kept statement whose tables another release has changed meanwhile: a new connection plans it anew. */
-const isPlanOutdated = (error: unknown) => (error as { code?: unknown }).code === '0A000';
+export const isPlanOutdated = (error: unknown) => (error as { code?: unknown }).code === '0A000';
 
-export async function run<R>(runner: Pool | PoolClient, { text, values, name }: Statement): Promise<Answer<R>> {
+export async function run<R>(runner: Pool | ClientBase, { text, values, name }: Statement): Promise<Answer<R>> {
   const query = { text, values: [...values], ...(name !== undefined && { name }) };
   return (await runner.query(query)) as unknown as Answer<R>;
 }

@@ -120,7 +120,7 @@ function testOnServer(serverUrl: string): void {
   });
 
   test('reads go on while transactions hold every connection they can have', async (t) => {
-    const db = await openPool(t, serverUrl, { poolSize: 4, acquireTimeoutMs: 2000 });
+    const db = await openPool(t, serverUrl, { poolSize: 5, acquireTimeoutMs: 2000 });
     const everyoneIn = newMeeting(4);
     const held = [1, 2, 3].map(() => db.transaction().execute(() => everyoneIn()));
     for (let n = 0; n < 20; n++) await pidOf(db);

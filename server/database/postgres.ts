@@ -12,6 +12,7 @@ import {
 import type { Pool, PoolClient } from 'pg';
 import type { NamedQuery } from '#core/prepared.ts';
 import { isConnectionLost, nothingDone, perhapsDone } from './postgres-errors.ts';
+import { openPipeline, type Pipeline } from './postgres-pipeline.ts';
 import {
   type Answer,
   openPool,
@@ -26,7 +27,10 @@ import { isSelect, refuseStreaming } from './statements.ts';
 
 export type PostgresOptions = {
   url: string;
-  /** Connections at most: a quarter for selects outside transactions, the rest for transactions and single writes. */
+  /**
+   * Connections at most: a quarter for selects outside transactions, one of them for those that every pull makes, and the
+   * rest for transactions and single writes.
+   */
   poolSize?: number;
   /** How long a request waits for a connection. */
   acquireTimeoutMs?: number;
@@ -55,12 +59,15 @@ export function openPostgresDialect({
   acquireTimeoutMs = 10_000,
   onPools,
 }: PostgresOptions): Dialect {
-  const readersMax = Math.max(1, Math.floor(poolSize / 4));
-  const open = (max: number, settings: readonly string[]) =>
-    openPool(url, { max, acquireTimeoutMs, settings, silenceMs: 35_000 });
+  const selectsMax = Math.max(2, Math.floor(poolSize / 4));
+  const client = { acquireTimeoutMs, silenceMs: 35_000 };
+  const reading = { ...client, settings: readerSettings };
   return dialectOf(() => {
-    const writers = open(Math.max(1, poolSize - readersMax), sessionSettings);
-    const pools = { writers, readers: open(readersMax, readerSettings) };
+    const pools = {
+      writers: openPool(url, { ...client, settings: sessionSettings, max: Math.max(1, poolSize - selectsMax) }),
+      readers: openPool(url, { ...reading, max: selectsMax - 1 }),
+      pipeline: openPipeline(url, reading),
+    };
     onPools?.(pools);
     return pools;
   });
@@ -92,9 +99,11 @@ function onOnePool(url: string, options: PoolOptions): Dialect {
   });
 }
 
-export type Pools = { writers: Pool; readers: Pool };
+export type Pools = { writers: Pool; readers: Pool; pipeline: Pipeline };
+/** Of one that does little there is one, for all. */
+type PoolsOrOne = Omit<Pools, 'pipeline'> & Partial<Pick<Pools, 'pipeline'>>;
 
-function dialectOf(openPools: () => Pools): Dialect {
+function dialectOf(openPools: () => PoolsOrOne): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => newDriver(openPools()),
@@ -109,11 +118,12 @@ type Session = DatabaseConnection & {
   isLost: boolean;
 };
 
-function newDriver({ writers, readers }: Pools): Driver {
+function newDriver(pools: PoolsOrOne): Driver {
+  const { writers, readers, pipeline } = pools;
   return {
     async init() {},
     async acquireConnection() {
-      return newSession(writers, readers);
+      return newSession(pools);
     },
     async beginTransaction(connection, settings) {
       const [, client] = await tryOnLiving(writers, (client) => client.query(beginStatement(settings)));
@@ -145,15 +155,17 @@ function newDriver({ writers, readers }: Pools): Driver {
       endTransaction(connection as Session, { isBroken: true });
     },
     async destroy() {
-      await Promise.all([...new Set([writers, readers])].map((pool) => pool.end()));
+      await Promise.all([...[...new Set([writers, readers])].map((pool) => pool.end()), pipeline?.end()]);
     },
   };
 }
 
-function newSession(writers: Pool, readers: Pool): Session {
+function newSession({ writers, readers, pipeline }: PoolsOrOne): Session {
   async function ask<R>(statement: Statement, onlyReads: boolean): Promise<Answer<R>> {
     if (session.transaction) return inTransaction<R>(session, session.transaction, statement);
     if (!onlyReads) return writeOnce<R>(writers, statement);
+    const piped = statement.name !== undefined ? await pipeline?.ask<R>(statement) : undefined;
+    if (piped) return piped;
     const [answer, client] = await tryOnLiving(readers, (client) => run<R>(client, statement));
     client.release();
     return answer;

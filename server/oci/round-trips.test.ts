@@ -98,8 +98,10 @@ function testOnServer(serverUrl: string): void {
     for (const path of ['manifests/v1', `blobs/${blob}`]) {
       for (let n = 0; n < 3; n++) await read('GET', `/v2/acme/app/${path}`);
     }
-    const planned = proxy.parsed.slice(before).filter((text) => /from "registries"/.test(text));
-    assert.equal(planned.length, 2);
+    const planned = proxy.parsed.slice(before).filter(({ text }) => /from "registries"/.test(text));
+    assert.ok(planned.length >= 2);
+    const distinct = new Set(planned.map(({ text, connection }) => `${connection} ${text}`));
+    assert.equal(planned.length, distinct.size);
   });
 
   test('a migration that changes what these questions answer costs nobody an error', async (t) => {

@@ -13,8 +13,8 @@ export type PostgresProxy = {
   url: string;
   /** Every statement that was run, in order. */
   seen: string[];
-  /** Every statement that the server had to read and plan, because it was not kept from an earlier time. */
-  parsed: string[];
+  /** Every statement that the server had to read and plan, because its connection did not keep it from an earlier time. */
+  parsed: { text: string; connection: number }[];
   /** How many connections there have been. */
   connections: number;
   /** Asked for each statement, with the number of its connection from 1 on; undefined lets it pass. */
@@ -50,7 +50,7 @@ function pass(proxy: PostgresProxy, client: Socket, server: Socket): void {
     server.destroy();
   };
   for (const socket of [client, server]) socket.setNoDelay(true).once('error', end).once('close', end);
-  const statementsIn = newReader((text) => proxy.parsed.push(text));
+  const statementsIn = newReader((text) => proxy.parsed.push({ text, connection: number }));
   client.on('data', (chunk: Buffer) => {
     for (const statement of statementsIn(chunk)) {
       proxy.seen.push(statement);
