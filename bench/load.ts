@@ -43,8 +43,8 @@ export async function runLoad(server: Server, options: LoadOptions): Promise<Loa
       sent = now;
     }
   };
-  // A second of the same before the clock starts: caches, JIT and TCP windows are warm for everyone.
-  const warmUntil = performance.now() + Math.min(1000, options.seconds * 500);
+  // A second of the same for each process before the clock starts: caches, JIT and TCP windows are warm for everyone.
+  const warmUntil = performance.now() + Math.min(1000, options.seconds * 500) * ports.length;
   await Promise.all(connections.map((connection) => work(connection, warmUntil)));
   latencies.length = 0;
   bytes = 0;
