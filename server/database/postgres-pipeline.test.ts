@@ -8,9 +8,13 @@ import { openPipeline, type Pipeline } from './postgres-pipeline.ts';
 // Needs a server: `npm run test:all`.
 if (testDatabaseUrl !== undefined) testOnServer(testDatabaseUrl);
 
-async function open(t: TestContext, serverUrl: string): Promise<{ proxy: PostgresProxy; pipeline: Pipeline }> {
+async function open(
+  t: TestContext,
+  serverUrl: string,
+  silenceMs = 400,
+): Promise<{ proxy: PostgresProxy; pipeline: Pipeline }> {
   const proxy = await startPostgresProxy(t, serverUrl);
-  const pipeline = openPipeline(proxy.url, { acquireTimeoutMs: 2000, silenceMs: 400, settings: ['select 0'] });
+  const pipeline = openPipeline(proxy.url, { acquireTimeoutMs: 2000, silenceMs, settings: ['select 0'] });
   t.after(() => pipeline.end());
   await isThere(pipeline);
   return { proxy, pipeline };
@@ -95,6 +99,38 @@ function testOnServer(serverUrl: string): void {
     assert.equal(await pipeline.ask(all), undefined);
     await isThere(pipeline);
     assert.ok(await pipeline.ask(all));
+  });
+
+  test('a query behind one that could not be parsed is left to a pool', async (t) => {
+    const { pipeline } = await open(t, serverUrl);
+    const wrong = { text: 'selec 1', values: [], name: 'wrong' };
+    const [first, second] = await Promise.allSettled([pipeline.ask(wrong), pipeline.ask(wrong)]);
+    assert.match(String(first.status === 'rejected' && first.reason), /syntax error/);
+    assert.deepEqual(second, { status: 'fulfilled', value: undefined });
+    await isThere(pipeline);
+  });
+
+  // What would break without this: a lock that one query waits for would hold up every pull of this replica.
+  test('nobody joins where the one before has waited for a second', async (t) => {
+    const { pipeline } = await open(t, serverUrl, 5000);
+    const stuck = pipeline.ask({ text: 'select pg_sleep(0.3), $1::int', values: [1], name: 'stuck' });
+    await delay(50);
+    const joined = pipeline.ask({ text: 'select pg_sleep(1.5)', values: [], name: 'longer' });
+    assert.ok(await stuck);
+    await delay(1100);
+    assert.equal(await pipeline.ask(one), undefined);
+    assert.ok(await joined);
+    assert.ok(await pipeline.ask(one));
+  });
+
+  test('one that is being opened is closed when it ends', async (t) => {
+    const proxy = await startPostgresProxy(t, serverUrl);
+    const pipeline = openPipeline(proxy.url, { acquireTimeoutMs: 2000, settings: ['select 0'] });
+    assert.equal(await pipeline.ask(one), undefined);
+    await pipeline.end();
+    assert.deepEqual(pipeline.load(), { totalCount: 0, idleCount: 0, waitingCount: 0 });
+    assert.equal(await pipeline.ask(one), undefined);
+    assert.deepEqual([proxy.connections, proxy.seen], [1, ['select 0']]);
   });
 
   test('more than a hundred behind each other are left to a pool', async (t) => {

@@ -33,7 +33,7 @@ export const connectionTo = (url: string) => ({
   types: typeParsers,
 });
 
-/** And what each that serves requests has. */
+/** What those of a pool have besides. */
 export const clientConfig = (url: string, { acquireTimeoutMs, silenceMs }: ClientOptions) => ({
   ...connectionTo(url),
   connectionTimeoutMillis: acquireTimeoutMs,
@@ -106,7 +106,7 @@ export async function tryOnLiving<T>(pool: Pool, work: (client: PoolClient) => P
 }
 
 /** A kept statement whose tables another release has changed meanwhile: a new connection plans it anew. */
-export const isPlanOutdated = (error: unknown) => (error as { code?: unknown }).code === '0A000';
+const isPlanOutdated = (error: unknown) => (error as { code?: unknown }).code === '0A000';
 
 export async function run<R>(runner: Pool | ClientBase, { text, values, name }: Statement): Promise<Answer<R>> {
   const query = { text, values: [...values], ...(name !== undefined && { name }) };

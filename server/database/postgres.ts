@@ -48,8 +48,8 @@ const sessionSettings = [
 const readerSettings = [...sessionSettings, 'set default_transaction_read_only = on'];
 
 /**
- * Kysely on two pools. A burst of pushes to one registry may hold every connection that writes, all waiting for that
- * registry's row; pulls and sign-ins of everyone else read through connections of their own meanwhile.
+ * Kysely on two pools and a pipeline. A burst of pushes to one registry may hold every connection that writes, all waiting
+ * for that registry's row; pulls and sign-ins of everyone else read through connections of their own meanwhile.
  * As on SQLite, a connection is chosen by what is done with it: there is no session to keep state in but a transaction.
  * Errors are ours: a database that is gone is `unavailable`, and never ends the process.
  */

@@ -15,12 +15,12 @@ export function bindDraining(server: Server, draining: Draining): void {
   });
 }
 
-/** From a handshake to the first bytes of a request, on a busy machine. */
-const firstBytesMs = 250;
+/** From the TCP handshake, by way of that of TLS, to the first bytes of a request, on a busy machine. */
+const firstBytesMs = 500;
 
 /**
- * Takes no more connections, and lets those that were just taken say what they want: HTTP's own `close` counts a
- * connection that has not spoken yet as idle and ends it, with the request that is on its way in it.
+ * Takes no more connections, and lets those that were just taken say what they want: the `close` of Node's HTTP server
+ * counts a connection that has not spoken yet as idle and ends it, with the request that is on its way in it.
  */
 export async function stopListening(server: Server): Promise<void> {
   if (!server.listening) return;
